@@ -1,0 +1,1 @@
+//! Emulates the host of the vms-failover plugin.

@@ -1,0 +1,2 @@
+//! `host-sim`: see `host_sim`.
+fn main() {}
