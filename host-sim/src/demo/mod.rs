@@ -1,0 +1,189 @@
+//! `host-sim demo`: the plugin's whole job, with real processes.
+//!
+//! A failover server and four monitored recording servers run as child processes that speak over TCP on the loopback network,
+//! each machine at an address of its own. One server crashes, one loses power, one is stopped and does not come back in time,
+//! one hangs. The plugin notices each by the right timer and has them taken over, one at a time; the originals come back and have
+//! their roles restored. Clients look on before, during and after. Time runs faster than life, and the same for all.
+//!
+//! ```text
+//! director (this process)            story, clients, screen
+//!  ├─ failover host                  the plugin, through crate::plugin; hears servers at 127.0.0.10
+//!  │   └─ stand-in                   a server process with a lost server's settings, at 127.0.0.20
+//!  └─ supervisor, four times         reports an exit with an error, as a service manager does
+//!      └─ server                     records, answers clients, sends keep-alives; at 127.0.0.11 to .14
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `cast` | who plays, what becomes of whom, every duration, the configuration |
+//! | `director`, `stage` | the story; its processes, their news, waiting |
+//! | `failover`, `takeover` | the role of the failover host; what it does when the plugin asks |
+//! | `server`, `supervisor` | the other two roles |
+//! | `protocol`, `http`, `report` | what servers say to the failover host, clients to servers, the failover host to the director |
+//! | `recording`, `backup` | files: segments and their gaps, settings backups |
+//! | `world`, `narrator`, `timeline`, `summary` | what is known; in words; on the screen; the verdict |
+//! | `clock`, `process` | the common clock; children that cannot outlive the demo |
+//!
+//! Nothing is left behind, whatever ends the demo: all files are below one temporary folder, and every child is killed by the
+//! system when its parent goes. It runs on Linux, which has the whole of 127.0.0.0/8 and that promise.
+
+mod backup;
+mod cast;
+mod clock;
+mod director;
+mod failover;
+mod http;
+mod narrator;
+mod process;
+mod protocol;
+mod recording;
+mod report;
+mod server;
+mod stage;
+mod summary;
+mod supervisor;
+mod takeover;
+mod timeline;
+mod world;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde_json::json;
+
+use cast::{CAST, DEFAULT_PORT, FAILOVER_CLIENTS, FAILOVER_SERVERS, Pace};
+use clock::SimClock;
+use stage::{Interrupted, Places, Stage};
+use summary::{Summary, sum_up};
+use timeline::{Entry, Screen, Severity};
+
+pub use failover::{FailoverArgs, run as run_failover};
+pub use server::{ServerArgs, run as run_server};
+pub use supervisor::{SupervisorArgs, run as run_supervisor};
+
+/// Faster than this, two seconds of the machine's time no longer fit into the longest keep-alive timeout.
+pub const MAX_SPEED: u64 = 120;
+/// What to do about a port in use.
+const PORT_ADVICE: &str = "choose another port with --port";
+
+/// Arguments of `host-sim demo`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DemoArgs {
+    /// How many times faster than life. At 1 the plugin's own worker keeps real time, and the demo takes 12 minutes.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MAX_SPEED))]
+    pub speed: u64,
+    /// Write JSON Lines: what happens, then a summary.
+    #[arg(long)]
+    pub json: bool,
+    /// The plugin library; by default the one beside this program.
+    #[arg(long, value_name = "PATH")]
+    pub library: Option<PathBuf>,
+    /// The port of all servers, each at a loopback address of its own.
+    #[arg(long, default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// Work in this folder, which must be empty, and keep everything there: recordings, backups, state, logs.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// Runs the demo. Gives the exit status: 0 if everything happened, 1 if not, 2 for a folder that cannot be used, 128 and the signal's
+/// number if a signal ended it.
+///
+/// # Errors
+/// It could not begin: a port is in use, there is no room for its files, there is no plugin.
+pub fn run(args: &DemoArgs) -> Result<u8> {
+    stage::check_addresses(args.port)?;
+    let temporary;
+    let root = match &args.keep {
+        Some(folder) => match stage::open_kept(folder) {
+            Ok(folder) => folder,
+            Err(e) => {
+                eprintln!("error: --keep: {e:#}");
+                return Ok(2);
+            }
+        },
+        None => {
+            temporary = tempfile::Builder::new().prefix("vms-failover-demo-").tempdir()?;
+            temporary.path().to_owned()
+        }
+    };
+    let clock = SimClock::starting_now(args.speed);
+    let places = Places { root, port: args.port, library: args.library.clone() };
+    // Declared after the folder, so gone before it: nobody writes there any more when it is removed.
+    let mut stage = Stage::new(clock, Pace::at(args.speed), places, Screen::new(args.json))?;
+    perform(&mut stage)
+}
+
+fn perform(stage: &mut Stage) -> Result<u8> {
+    introduce(stage)?;
+    let outcome = director::play(stage);
+    stage.clear();
+    let trouble = match outcome {
+        Ok(()) => None,
+        Err(e) => match e.downcast_ref::<Interrupted>() {
+            Some(Interrupted(signal)) => return interrupted(stage, *signal),
+            None if stage.world.plugin.is_none() => return Err(why_not_ready(stage, e)),
+            None => Some(format!("{e:#}")),
+        },
+    };
+    let gaps = director::recorded_gaps(stage);
+    let summary = sum_up(&stage.world, gaps, clock_now(stage), trouble);
+    conclude(stage, &summary)?;
+    Ok(u8::from(!summary.ok))
+}
+
+fn clock_now(stage: &Stage) -> u64 {
+    stage.clock.now_ns()
+}
+
+/// The host's own word for why it did not become ready says more than that it has ended.
+fn why_not_ready(stage: &Stage, error: anyhow::Error) -> anyhow::Error {
+    match stage.world.faults.last() {
+        Some(fault) => anyhow::anyhow!("the failover host did not start: {fault}"),
+        None => error,
+    }
+}
+
+fn introduce(stage: &mut Stage) -> Result<()> {
+    let (speed, port) = (stage.clock.speed(), stage.places.port);
+    let root = stage.places.root.display().to_string();
+    if stage.screen.is_json() {
+        let entry =
+            Entry::new(0, "begin", "the demo begins").with("speed", speed).with("port", port).with("folder", root);
+        return Ok(stage.screen.json(&entry)?);
+    }
+    let first = CAST.first().map_or(FAILOVER_SERVERS, |member| member.address);
+    let last = CAST.last().map_or(FAILOVER_SERVERS, |member| member.address);
+    let text = format!(
+        "Four recording servers at {first} to {last}, and one failover server that hears them at\n\
+         {FAILOVER_SERVERS} and answers clients at {FAILOVER_CLIENTS}; port {port}, {speed} times faster than life.\n\
+         Files in {root}\n"
+    );
+    Ok(stage.screen.print(&text)?)
+}
+
+fn interrupted(stage: &mut Stage, signal: i32) -> Result<u8> {
+    let text = "interrupted; every process is ended and every file removed";
+    let entry = Entry::new(stage.now_ms(), "interrupted", text).as_(Severity::Warning).with("signal", signal);
+    // Nobody may be there any more to read it.
+    let _ = stage.screen.show(&entry);
+    Ok(u8::try_from(128 + signal).unwrap_or(1))
+}
+
+fn conclude(stage: &mut Stage, summary: &Summary) -> Result<()> {
+    if stage.screen.is_json() {
+        return Ok(stage.screen.json(&json!(summary))?);
+    }
+    for line in summary.lines() {
+        stage.screen.print(&line)?;
+    }
+    let (green, red) = (Severity::Good.style(), Severity::Alarm.style());
+    if summary.ok {
+        return Ok(stage.screen.print(&format!("{green}Everything happened as it must.{green:#}"))?);
+    }
+    stage.screen.print(&format!("{red}Not everything happened:{red:#}"))?;
+    for line in &summary.missing {
+        stage.screen.print(&format!("  {red}{line}{red:#}"))?;
+    }
+    Ok(())
+}
