@@ -46,17 +46,30 @@ pub struct Failure {
     pub trace: Vec<TraceLine>,
 }
 
-/// Runs scenario files, one after another, and gives the worst exit status.
+/// Runs scenario files, one after another, and gives the worst exit status. The library is loaded when the first good file
+/// needs it, so that a bad file is told even where there is no plugin.
 #[must_use]
 pub fn run_files(options: &RunOptions) -> u8 {
-    let plugin = match load(options.library.as_deref()) {
-        Ok(plugin) => plugin,
-        Err(text) => {
-            complain(&text);
-            return BAD;
-        }
-    };
-    options.files.iter().map(|file| run_file(&plugin, file, options)).max().unwrap_or(BAD)
+    let mut plugin = None;
+    let mut worst = OK;
+    for file in &options.files {
+        let status = match (read(file), &mut plugin) {
+            (Err(text), _) => {
+                complain(&text);
+                BAD
+            }
+            (Ok(scenario), Some(plugin)) => run_scenario(plugin, file, &scenario, options),
+            (Ok(scenario), none) => match load(options.library.as_deref()) {
+                Ok(loaded) => run_scenario(none.insert(loaded), file, &scenario, options),
+                Err(text) => {
+                    complain(&text);
+                    return BAD;
+                }
+            },
+        };
+        worst = worst.max(status);
+    }
+    worst
 }
 
 /// Prints a random scenario, or its trace.
@@ -98,28 +111,22 @@ fn load(library: Option<&Path>) -> Result<Arc<Plugin>, String> {
     Plugin::load(&path).map_err(|e| e.to_string())
 }
 
-fn run_file(plugin: &Arc<Plugin>, file: &Path, options: &RunOptions) -> u8 {
+fn read(file: &Path) -> Result<Scenario, String> {
     let name = file.display().to_string();
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) => {
-            complain(&format!("{name}: cannot be read: {error}"));
-            return BAD;
+    let text = fs::read_to_string(file).map_err(|error| format!("{name}: cannot be read: {error}"))?;
+    Scenario::parse(&name, &text).map_err(|bad| bad.to_string())
+}
+
+fn run_scenario(plugin: &Arc<Plugin>, file: &Path, scenario: &Scenario, options: &RunOptions) -> u8 {
+    match trace_of(plugin, scenario) {
+        Ok(trace) => finish(scenario, &trace, options),
+        Err(Failure { status: BAD, text, .. }) => {
+            complain(&format!("{}: {text}", file.display()));
+            BAD
         }
-    };
-    let scenario = match Scenario::parse(&name, &text) {
-        Ok(scenario) => scenario,
-        Err(bad) => {
-            complain(&bad.to_string());
-            return BAD;
-        }
-    };
-    match trace_of(plugin, &scenario) {
-        Ok(trace) => finish(&scenario, &trace, options),
         Err(failure) => {
-            let status = show(&story(&scenario, &failure.trace, options), failure.status);
-            let place = if failure.status == BAD { format!("{name}: ") } else { String::new() };
-            complain(&format!("{} {}\n  {place}{}", red("FAILED"), scenario.name, failure.text));
+            let status = show(&story(scenario, &failure.trace, options), failure.status);
+            complain(&format!("{} {}\n  {}", red("FAILED"), scenario.name, failure.text));
             status
         }
     }

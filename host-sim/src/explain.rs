@@ -33,7 +33,7 @@ pub fn explain(scenario: &Scenario, trace: &[TraceLine], width: usize) -> String
     let servers = all_servers(scenario, trace);
     let start = chrono::DateTime::from_timestamp_millis(scenario.start_utc_ms).unwrap_or_default();
     let start = start.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
-    _ = writeln!(out, "{} from {start}; servers: {}\n", human(scenario.until_ms), servers.join(", "));
+    _ = writeln!(out, "{} long, from {start}; servers: {}\n", human(scenario.until_ms), servers.join(", "));
     for line in trace {
         _ = writeln!(out, "{:>17}  {}", human(line.at_ms), sentence(&line.what));
     }
@@ -173,32 +173,29 @@ fn timeline(servers: &[String], trace: &[TraceLine], until_ms: u64, width: usize
 
 /// For each column the rank (index in [`SIGNS`]) of the most notable state of the server within it.
 fn row(server: &str, trace: &[TraceLine], until_ms: u64, columns: usize) -> Vec<usize> {
-    let mut cells = vec![0; columns];
-    let column = |at: u64| (u128::from(at) * columns as u128 / (u128::from(until_ms) + 1)) as usize;
-    let mut mark = |from: u64, to: u64, rank: usize| {
-        for cell in &mut cells[column(from)..=column(to.min(until_ms))] {
-            *cell = rank.max(*cell);
-        }
+    let stays = stays(server, trace, until_ms);
+    let span = until_ms + 1;
+    let cell = |column: u64| {
+        let first = column * span / columns as u64;
+        let last = ((column + 1) * span / columns as u64).saturating_sub(1).max(first);
+        let within = stays.iter().filter(|(from, to, _)| *from <= last && *to >= first);
+        within.map(|(.., rank)| *rank).max().unwrap_or(0)
     };
-    let (mut since, mut current) = (0, 0);
-    for (at, next) in changes(server, trace) {
-        // A state that ends where a column begins has no part in that column.
-        if at > since {
-            mark(since, at - 1, current);
-        } else {
-            mark(at, at, current);
-        }
-        (since, current) = (at, next);
-    }
-    mark(since, until_ms, current);
-    cells
+    (0..columns as u64).map(cell).collect()
+}
+
+/// First and last ms of each state of the server, and its rank. One that ends at the instant at which it began has that ms.
+fn stays(server: &str, trace: &[TraceLine], until_ms: u64) -> Vec<(u64, u64, usize)> {
+    let changes = changes(server, trace);
+    let ends = changes.iter().skip(1).map(|(at, _)| at.saturating_sub(1)).chain([until_ms]);
+    changes.iter().zip(ends).map(|((from, rank), to)| (*from, to.max(*from), *rank)).collect()
 }
 
 /// When the server's state changes, and to which rank: its takeover state, or its health while there is none.
 fn changes(server: &str, trace: &[TraceLine]) -> Vec<(u64, usize)> {
     let rank = |state: &str| SIGNS.iter().position(|(name, ..)| *name == state).unwrap_or(0);
     let (mut health, mut takeover) = (0, None);
-    let mut found = Vec::new();
+    let mut found = vec![(0, 0)];
     for line in trace.iter().filter(|line| line.what.server() == Some(server)) {
         match &line.what {
             What::Health { to, .. } => health = rank(to),
