@@ -94,6 +94,8 @@ pub struct Runtime {
     life: AtomicU8,
     servers: RwLock<Arc<Servers>>,
     config: RwLock<Arc<Config>>,
+    /// Started, and not polled since.
+    start_due: AtomicBool,
     sender: Sender<Message>,
     core: Mutex<Core>,
     /// Held by whoever delivers: the worker, `poll`, or `stop`.
@@ -119,6 +121,7 @@ impl Runtime {
             life: AtomicU8::new(Life::Stopped as u8),
             servers: RwLock::new(servers),
             config: RwLock::new(config),
+            start_due: AtomicBool::new(false),
             sender: core.sender(),
             core: Mutex::new(core),
             delivering: Mutex::new(SleepWatch::default()),
@@ -134,11 +137,15 @@ impl Runtime {
         if self.life() != Life::Stopped {
             return Err(Error::new(abi::VMSF_ERR_STATE, "start is possible only in state stopped: stop first"));
         }
-        let now = self.now();
-        self.core.lock().start(now);
         self.next_poll_ns.store(AT_ONCE, Ordering::Release);
-        self.set_life(Life::Running);
-        if !self.is_driven() {
+        if self.is_driven() {
+            // Only the first poll knows what time it is.
+            self.start_due.store(true, Ordering::Release);
+            self.set_life(Life::Running);
+        } else {
+            let now = self.now();
+            self.core.lock().start(now);
+            self.set_life(Life::Running);
             match Worker::spawn(Arc::clone(self)) {
                 Ok(worker) => *self.worker.lock() = Some(worker),
                 Err(error) => {
@@ -159,6 +166,7 @@ impl Runtime {
             return Ok(());
         }
         self.set_life(Life::Stopping);
+        self.start_due.store(false, Ordering::Release);
         self.core.lock().stop();
         let until = Instant::now() + timeout;
         let ended = if self.is_driven() { self.deliver_the_rest(until) } else { self.end_worker(until) };
@@ -208,6 +216,9 @@ impl Runtime {
         let mono = self.clock.drive(Mono(now_ns), utc_ms);
         // From here on a call that brings work wakes again.
         self.next_poll_ns.store(abi::VMSF_NEVER, Ordering::Release);
+        if self.start_due.swap(false, Ordering::AcqRel) {
+            self.core.lock().start(self.now());
+        }
         self.turn(Ran::default());
         self.deliver_what_waits();
         let next = self.next_poll(mono);
