@@ -1,1 +1,51 @@
-//! The failover plugin.
+//! The failover plugin: notices a lost recording server and has its host take it over.
+//!
+//! # Bird's-eye view
+//!
+//! ```text
+//!   VMS host process                                   this library
+//!   ----------------                                   -------------------------------------------------------
+//!   notify, takeover, complete ...  --- C ABI -->      ffi --> runtime (inbox) --> engine (decides)
+//!   event, begin, wake, log         <-- callbacks ---  ffi::host <-- runtime (outbox) <-- outputs
+//! ```
+//!
+//! Data goes one way: host → `ffi` → `runtime` → `engine` → outputs → `runtime` → `ffi::host` → host.
+//!
+//! # Code map
+//!
+//! | room | what it does | what it never does |
+//! |---|---|---|
+//! | [`engine`] | health, takeover, restore, queue, timers: a function of (state, input, now) | clock, thread, lock, I/O, hash order, float |
+//! | [`runtime`] | one instance: clock, lock, inbox, worker or poll, delivery | touch a host pointer; hold a lock in a callback |
+//! | [`ffi`] | the border: entry, guard, handles, text, the host's table; all `unsafe` | policy |
+//! | [`config`] | the configuration document, its bounds, its faults, edits | files, clocks |
+//! | [`log`] | entries in words and JSON, the limit on repetition | files, clocks |
+//! | [`diagnostics`] | the `log` facade, bridged to the host | be called with a lock held |
+//! | [`state`] | the state directory: lock, kept configuration, numbers | be called with a lock held |
+//! | [`backup`] | finds the newest settings backup of a server | write |
+//! | [`handle`], [`time`], [`error`] | checked handles, instants, the one error | know anything of the rest |
+//!
+//! # Invariants
+//!
+//! - A callback runs with no lock held, one at a time, in order; what it calls in comes back through the inbox.
+//! - An event's time is taken at the call, so a busy worker never fails a server that spoke in time.
+//! - A panic ends at the border or in the worker and poisons the instance; the host goes on.
+//! - Everything is bounded: lists, queues, texts, reports.
+//!
+//! # Deliberately absent
+//!
+//! No async runtime, no network, no child process, no thread beside the one worker, and none at all when the host drives. No cluster
+//! membership, authorization, backups, status, stored log or durable takeover state in this version: the table's members for these give
+//! `VMSF_ERR_UNSUPPORTED`, and what a takeover needs of them is taken as given.
+
+pub mod backup;
+pub mod config;
+pub mod diagnostics;
+pub mod engine;
+pub mod error;
+pub mod ffi;
+pub mod handle;
+pub mod log;
+pub mod runtime;
+pub mod state;
+pub mod time;

@@ -1,2 +1,84 @@
-//! `host-sim`: see `host_sim`.
-fn main() {}
+//! `host-sim`: emulates the host of the failover plugin. This file reads the command line; see the library for the rest.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use host_sim::commands::{self, RunOptions};
+
+/// Emulates the VMS host of the vms-failover plugin, with the built library.
+#[derive(Parser)]
+#[command(name = "host-sim", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    Demo(host_sim::demo::Command),
+    Run(RunArgs),
+    Random(RandomArgs),
+}
+
+/// Run scenarios in virtual time and print what happened as JSON Lines
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  host-sim run host-sim/scenarios/keep_alive_timeout.json
+  host-sim run --explain host-sim/scenarios/two_failures_one_slot.json
+  host-sim run host-sim/scenarios/*.json > traces.jsonl
+
+Exit status:
+  0  every expected line came
+  1  an expected line is missing, or the plugin misbehaved
+  2  the command line or a file is bad, or there is no plugin")]
+struct RunArgs {
+    /// Scenario files
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    library: LibraryArg,
+    /// Print the story in sentences and a timeline instead of the trace
+    #[arg(long)]
+    explain: bool,
+    /// Columns of --explain [default: $COLUMNS, else 80]
+    #[arg(long, value_name = "COLUMNS")]
+    width: Option<usize>,
+}
+
+/// Run the random scenario of a seed and print its trace
+#[derive(Args)]
+#[command(hide = true)]
+struct RandomArgs {
+    /// The seed
+    #[arg(long)]
+    seed: u64,
+    /// Print the scenario itself instead
+    #[arg(long)]
+    print: bool,
+    #[command(flatten)]
+    library: LibraryArg,
+}
+
+#[derive(Args)]
+struct LibraryArg {
+    /// The plugin library [default: $VMSF_LIBRARY, else near this program]
+    #[arg(long, value_name = "PATH")]
+    library: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    ExitCode::from(match Cli::parse().command {
+        #[cfg(target_os = "linux")]
+        Command::Demo(command) => command.run(),
+        Command::Run(RunArgs { files, library, explain, width }) => {
+            commands::run_files(&RunOptions { files, library: library.library, explain, width })
+        }
+        Command::Random(RandomArgs { seed, print, library }) => {
+            commands::run_random(seed, print, library.library.as_deref())
+        }
+    })
+}

@@ -158,28 +158,7 @@ impl Plugin {
         // header, rule 1: it is made to be looked up at run time.
         let library = unsafe { Library::new(path) }
             .map_err(|e| LoadError::Open { path: path.to_owned(), text: source_text(&e) })?;
-        let entry = entry_of(&library, path)?;
-        let mut shake = empty_handshake();
-        // SAFETY: rule 1: the entry function is pure and fills in the struct, whose size it is told.
-        let code = unsafe { entry(&raw mut shake) };
-        let info = read_info(&shake);
-        let refused = |what: String| LoadError::Refused {
-            path: path.to_owned(),
-            what,
-            host: host_side(),
-            plugin: plugin_side(info.as_ref(), &shake),
-        };
-        match code {
-            abi::VMSF_OK => {}
-            abi::VMSF_ERR_ABI => return Err(refused("host and plugin have no ABI major in common".to_owned())),
-            other => return Err(refused(format!("the entry function gave {other}"))),
-        }
-        if shake.abi_chosen != abi::VMSF_ABI_MAJOR {
-            return Err(refused(format!("the plugin chose ABI major {}, which was not offered", shake.abi_chosen)));
-        }
-        let api = read_api(shake.api).map_err(&refused)?;
-        let info = info.clone().ok_or_else(|| refused("the plugin does not say who it is".to_owned()))?;
-        let abi = (shake.abi_chosen, shake.abi_minor);
+        let (api, info, abi) = negotiate(entry_of(&library, path)?, path)?;
         Ok(Arc::new(Self { api, info, abi, path: path.to_owned(), _library: library }))
     }
 
@@ -226,6 +205,31 @@ fn entry_of(library: &Library, path: &Path) -> Result<abi::vmsf_entry_fn, LoadEr
     // SAFETY: rule 1: the one exported symbol has this type, for ever.
     let symbol = unsafe { library.get::<abi::vmsf_entry_fn>(abi::VMSF_ENTRY_SYMBOL.as_bytes()) };
     symbol.map(|entry| *entry).map_err(|_| LoadError::NotAPlugin { path: path.to_owned() })
+}
+
+/// Table, self-description and ABI of the plugin behind `entry`.
+fn negotiate(entry: abi::vmsf_entry_fn, path: &Path) -> Result<(abi::vmsf_api, Info, (u32, u32)), LoadError> {
+    let mut shake = empty_handshake();
+    // SAFETY: rule 1: the entry function is pure and fills in the struct, whose size it is told.
+    let code = unsafe { entry(&raw mut shake) };
+    let info = read_info(&shake);
+    let refused = |what: String| LoadError::Refused {
+        path: path.to_owned(),
+        what,
+        host: host_side(),
+        plugin: plugin_side(info.as_ref(), &shake),
+    };
+    match code {
+        abi::VMSF_OK => {}
+        abi::VMSF_ERR_ABI => return Err(refused("host and plugin have no ABI major in common".to_owned())),
+        other => return Err(refused(format!("the entry function gave {other}"))),
+    }
+    if shake.abi_chosen != abi::VMSF_ABI_MAJOR {
+        return Err(refused(format!("the plugin chose ABI major {}, which was not offered", shake.abi_chosen)));
+    }
+    let api = read_api(shake.api).map_err(&refused)?;
+    let info = info.clone().ok_or_else(|| refused("the plugin does not say who it is".to_owned()))?;
+    Ok((api, info, (shake.abi_chosen, shake.abi_minor)))
 }
 
 fn empty_handshake() -> abi::vmsf_handshake {
@@ -312,3 +316,7 @@ fn source_text(error: &dyn std::error::Error) -> String {
     }
     inner.to_string()
 }
+
+#[cfg(test)]
+#[path = "plugin/tests.rs"]
+mod tests;

@@ -24,7 +24,7 @@ use super::process::bind_to_parent;
 use super::protocol::{self, Message, Speaker};
 use super::report::{Report, Reporter, Sign};
 use super::takeover::{Job, Performer};
-use crate::plugin::{Caller, CreateOptions, Event, Host, Instance, Mode, Operation, Plugin, find};
+use crate::plugin::{Caller, CreateOptions, Event, Host, Instance, Mode, Operation, Plugin};
 
 /// More connections than this at a time are closed at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -48,20 +48,19 @@ pub struct FailoverArgs {
     pub port: u16,
     /// The plugin library.
     #[arg(long)]
-    pub library: Option<PathBuf>,
+    pub library: PathBuf,
 }
 
 impl FailoverArgs {
     /// The arguments as a command line, for a child of this process.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        let mut words = vec![
+        vec![
             format!("--clock={}", self.clock),
             format!("--folder={}", self.folder.display()),
             format!("--port={}", self.port),
-        ];
-        words.extend(self.library.as_ref().map(|path| format!("--library={}", path.display())));
-        words
+            format!("--library={}", self.library.display()),
+        ]
     }
 }
 
@@ -124,7 +123,7 @@ fn create(
     jobs: &Sender<Job>,
     pulse: &Arc<Pulse>,
 ) -> Result<Instance> {
-    let plugin = Plugin::load(&find(args.library.as_deref())?)?;
+    let plugin = Plugin::load(&args.library)?;
     let pace = Pace::at(args.clock.speed());
     for folder in ["state", "backups", "store", "active"] {
         let folder = args.folder.join(folder);

@@ -48,7 +48,7 @@ mod world;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::json;
 
 use cast::{CAST, DEFAULT_PORT, FAILOVER_CLIENTS, FAILOVER_SERVERS, Pace};
@@ -57,58 +57,96 @@ use stage::{Interrupted, Places, Stage};
 use summary::{Summary, sum_up};
 use timeline::{Entry, Screen, Severity};
 
-pub use failover::{FailoverArgs, run as run_failover};
-pub use server::{ServerArgs, run as run_server};
-pub use supervisor::{SupervisorArgs, run as run_supervisor};
-
 /// Faster than this, two seconds of the machine's time no longer fit into the longest keep-alive timeout.
 pub const MAX_SPEED: u64 = 120;
 /// What to do about a port in use.
 const PORT_ADVICE: &str = "choose another port with --port";
+/// Exit status when the demo could not begin.
+const NO_BEGIN: u8 = 2;
+
+/// The subcommands of the demo: the one for people, and the roles that it starts.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Watch the plugin take four lost servers over, with real processes, in under a minute
+    #[command(after_help = HELP)]
+    Demo(DemoArgs),
+    /// The role of the failover host.
+    #[command(hide = true)]
+    DemoFailover(failover::FailoverArgs),
+    /// The role of a supervisor.
+    #[command(hide = true)]
+    DemoSupervisor(supervisor::SupervisorArgs),
+    /// The role of a recording server.
+    #[command(hide = true)]
+    DemoServer(server::ServerArgs),
+}
+
+const HELP: &str = "\
+One server crashes, one loses power, one is stopped and does not come back in time, one hangs. Each is noticed by its timer,
+taken over while the others wait, and restored when it is back. Everything is removed at the end, also after Ctrl-C.
+
+Examples:
+  host-sim demo
+  host-sim demo --json > demo.jsonl
+  host-sim demo --keep /tmp/demo     then look at recordings, backups, state and logs there
+
+Exit status:
+  0    everything happened as it must
+  1    something did not; the summary says what
+  2    it could not begin: bad command line, a port in use, or no plugin
+  130  ended by Ctrl-C (128 and the number of the signal)";
+
+impl Command {
+    /// Runs it; gives the exit status.
+    #[must_use]
+    pub fn run(&self) -> u8 {
+        let (outcome, otherwise) = match self {
+            Self::Demo(args) => (demo(args), NO_BEGIN),
+            Self::DemoFailover(args) => (failover::run(args).map(|()| 0), 1),
+            Self::DemoSupervisor(args) => (supervisor::run(args).map(|()| 0), 1),
+            Self::DemoServer(args) => (server::run(args).map(|()| 0), 1),
+        };
+        outcome.unwrap_or_else(|e| {
+            eprintln!("error: {e:#}");
+            otherwise
+        })
+    }
+}
 
 /// Arguments of `host-sim demo`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
-    /// How many times faster than life. At 1 the plugin's own worker keeps real time, and the demo takes 12 minutes.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MAX_SPEED))]
+    /// How many times faster than life; at 1 the plugin's own worker keeps real time, and it takes 10 minutes
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MAX_SPEED))]
     pub speed: u64,
-    /// Write JSON Lines: what happens, then a summary.
+    /// Write JSON Lines instead: what happens, then a summary
     #[arg(long)]
     pub json: bool,
-    /// The plugin library; by default the one beside this program.
+    /// The plugin library [default: $VMSF_LIBRARY, else near this program]
     #[arg(long, value_name = "PATH")]
     pub library: Option<PathBuf>,
-    /// The port of all servers, each at a loopback address of its own.
+    /// The port of all servers, each at a loopback address of its own
     #[arg(long, default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
-    /// Work in this folder, which must be empty, and keep everything there: recordings, backups, state, logs.
+    /// Work in this folder, which must be empty or new, and keep everything there
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
 }
 
-/// Runs the demo. Gives the exit status: 0 if everything happened, 1 if not, 2 for a folder that cannot be used, 128 and the signal's
-/// number if a signal ended it.
-///
-/// # Errors
-/// It could not begin: a port is in use, there is no room for its files, there is no plugin.
-pub fn run(args: &DemoArgs) -> Result<u8> {
+/// Runs the demo. Gives the exit status: 0 if everything happened, 1 if not, 128 and the signal's number if a signal ended it.
+fn demo(args: &DemoArgs) -> Result<u8> {
+    let library = crate::plugin::find(args.library.as_deref())?;
     stage::check_addresses(args.port)?;
     let temporary;
     let root = match &args.keep {
-        Some(folder) => match stage::open_kept(folder) {
-            Ok(folder) => folder,
-            Err(e) => {
-                eprintln!("error: --keep: {e:#}");
-                return Ok(2);
-            }
-        },
+        Some(folder) => stage::open_kept(folder).context("--keep")?,
         None => {
             temporary = tempfile::Builder::new().prefix("vms-failover-demo-").tempdir()?;
             temporary.path().to_owned()
         }
     };
     let clock = SimClock::starting_now(args.speed);
-    let places = Places { root, port: args.port, library: args.library.clone() };
+    let places = Places { root, port: args.port, library };
     // Declared after the folder, so gone before it: nobody writes there any more when it is removed.
     let mut stage = Stage::new(clock, Pace::at(args.speed), places, Screen::new(args.json))?;
     perform(&mut stage)
@@ -127,13 +165,9 @@ fn perform(stage: &mut Stage) -> Result<u8> {
         },
     };
     let gaps = director::recorded_gaps(stage);
-    let summary = sum_up(&stage.world, gaps, clock_now(stage), trouble);
+    let summary = sum_up(&stage.world, gaps, stage.clock.now_ns(), trouble);
     conclude(stage, &summary)?;
     Ok(u8::from(!summary.ok))
-}
-
-fn clock_now(stage: &Stage) -> u64 {
-    stage.clock.now_ns()
 }
 
 /// The host's own word for why it did not become ready says more than that it has ended.

@@ -75,7 +75,7 @@ pub struct Places {
     /// The port of all servers.
     pub port: u16,
     /// The plugin library.
-    pub library: Option<PathBuf>,
+    pub library: PathBuf,
 }
 
 impl Places {

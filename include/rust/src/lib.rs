@@ -1,84 +1,102 @@
 //! vms-failover: the C ABI of the failover plugin for video management systems (VMS).
 //!
 //! The *host* is the VMS process on the failover server that has loaded the plugin. It reports what it hears of the
-//! monitored servers (`notify`); when one is lost, the plugin asks the host to take it over (`begin`), and the host answers
-//! (`complete`). MUST, SHOULD and MAY are meant as in RFC 2119.
+//! monitored servers (`notify`); when one is lost, the plugin asks the host to take it over (`begin`), and the host
+//! answers (`complete`). MUST, SHOULD and MAY are meant as in RFC 2119.
 //!
 //! RULES
 //!
-//!  1. Negotiation. One symbol is exported, VMSF_ENTRY_SYMBOL; look it up at run time. The entry function is pure and may be called
-//!     any number of times. The host gives a range of majors, the highest common one wins; VMSF_ERR_ABI still fills in `info`, so
-//!     that the host can print both sides. The handshake is frozen for ever; the structs and the table of a major are frozen
-//!     for its life. Growth comes as JSON keys, new event kinds (the host MUST ignore unknown ones) and extension tables.
-//!     Unknown flag bits and non-zero `reserved` fields give VMSF_ERR_INVALID. An operation the host does not know it MUST
-//!     complete with VMSF_OUTCOME_UNSUPPORTED.
-//!  2. Every struct begins with `struct_size`, set by whoever fills the struct in. The reader copies min(struct_size, known size):
-//!     a larger struct is accepted, a smaller one than the first release's is refused.
-//!  3. Memory. Nothing crosses the border. Inputs are copied before the call returns; vmsf_host may be freed after `create`.
-//!     Text inputs are UTF-8 with an explicit length and need no NUL. Outputs go into the host's buffer: VMSF_OK and
-//!     VMSF_ERR_TOO_SMALL write `*len` (bytes without the NUL); what fits is NUL-terminated, TOO_SMALL leaves ""; `buf` NULL with
-//!     `cap` 0 asks for the size and gives TOO_SMALL. No other failure writes anything. Strings passed to callbacks live until
-//!     the callback returns and are both NUL-terminated and counted. `ctx` is borrowed until `release(ctx)`, which is called
-//!     exactly once, from `destroy`, and never when `create` failed.
-//!  4. Handles are checked numbers. A stale, foreign, swapped or zero handle gives VMSF_ERR_HANDLE, never undefined behaviour.
+//!  1. Negotiation. One symbol is exported, VMSF_ENTRY_SYMBOL; look it up at run time. The entry function is pure and
+//!     may be called any number of times. The host gives a range of majors, the highest common one wins; VMSF_ERR_ABI
+//!     still fills in `info`, so that the host can print both sides. The handshake is frozen for ever; the structs and
+//!     the table of a major are frozen for its life. Growth comes as JSON keys, new event kinds (the host MUST ignore
+//!     unknown ones) and extension tables. Unknown flag bits and non-zero `reserved` fields give VMSF_ERR_INVALID. An
+//!     operation the host does not know it MUST complete with VMSF_OUTCOME_UNSUPPORTED.
+//!  2. Every struct begins with `struct_size`, set by whoever fills the struct in. The reader copies min(struct_size,
+//!     known size): a larger struct is accepted, a smaller one than the first release's is refused.
+//!  3. Memory. Nothing crosses the border. Inputs are copied before the call returns; vmsf_host may be freed after
+//!     `create`. Text inputs are UTF-8 with an explicit length and need no NUL. Outputs go into the host's buffer:
+//!     VMSF_OK and VMSF_ERR_TOO_SMALL write `*len` (bytes without the NUL); what fits is NUL-terminated, TOO_SMALL
+//!     leaves ""; `buf` NULL with `cap` 0 asks for the size and gives TOO_SMALL. No other failure writes anything.
+//!     Strings passed to callbacks live until the callback returns and are both NUL-terminated and counted. `ctx` is
+//!     borrowed until `release(ctx)`, which is called exactly once, from `destroy`, and never when `create` failed.
+//!  4. Handles are checked numbers. A stale, foreign, swapped or zero handle gives VMSF_ERR_HANDLE, never undefined
+//!     behaviour.
 //!  5. Threads.
 //!       [static]    any time, no state.
-//!       [control]   may block; the host serialises them per instance (an overlap gives VMSF_ERR_BUSY); not from a callback.
+//!       [control]   may block; the host serialises them per instance (an overlap gives VMSF_ERR_BUSY); not from a
+//!                   callback.
 //!       [poll]      one thread at a time; runs the callbacks; not from a callback.
 //!       [any-thread]       may overlap everything; never waits for the host, the worker or the disk.
 //!       [any-thread, disk] the same, but MAY wait for one durable write, so that VMSF_OK means on disk.
-//!       [callback]  called by the plugin. `event` and `begin` come one at a time, in `seq` order, on one thread from start to
-//!                   stop (or inside poll), with no lock held; `log` and `log_level` come from any thread.
-//!     From inside a callback any static or any-thread member may be called (from `wake`: none); control and poll, of any
-//!     instance, give VMSF_ERR_REENTRANT at once. Callbacks MUST NOT throw, longjmp or end the thread, and SHOULD return
-//!     within 10 ms; above 100 ms the alarm `host_slow` is raised. Threads of the plugin block all signals.
-//!  6. States: stopped, running, stopping, poisoned. `start` only in stopped; `stop` in any; `destroy` only once stopped. While
-//!     stopped, notify and whatever begins an operation give VMSF_ERR_STATE; configure, edit, cancel and reading work. A failed
-//!     call changes nothing (VMSF_ERR_TIMEOUT of `stop` excepted: it stays in force, call it again).
-//!  7. Errors. Every member gives a vmsf_result. `last_error` holds the text, for people, at most 4 KiB, per instance; notify,
-//!     TOO_SMALL, BUSY and HANDLE never set it, success does not clear it.
-//!  8. Panics never reach the host: the instance is poisoned, one last event VMSF_EVENT_POISONED is sent, and only stop,
-//!     destroy, status, log, now_ns and last_error still answer; the others give VMSF_ERR_POISONED (VMSF_ERR_PANIC for the call
-//!     that panicked). Cure: stop, destroy, create. Out of memory and stack overflow still end the process.
+//!       [callback]  called by the plugin. `event` and `begin` come one at a time, in `seq` order, on one thread from
+//!                   start to stop (or inside poll), with no lock held; `log` and `log_level` come from any thread.
+//!     From inside a callback any static or any-thread member may be called (from `wake`: none); control and poll, of
+//!     any instance, give VMSF_ERR_REENTRANT at once. Callbacks MUST NOT throw, longjmp or end the thread, and SHOULD
+//!     return within 10 ms; above 100 ms the alarm `host_slow` is raised. Threads of the plugin block all signals.
+//!  6. States: stopped, running, stopping, poisoned. `start` only in stopped; `stop` in any; `destroy` only once
+//!     stopped. While stopped, notify and whatever begins an operation give VMSF_ERR_STATE; configure, edit, cancel and
+//!     reading work. A failed call changes nothing (VMSF_ERR_TIMEOUT of `stop` excepted: it stays in force, call it
+//!     again).
+//!  7. Errors. Every member gives a vmsf_result. `last_error` holds the text, for people, at most 4 KiB, per instance;
+//!     notify, TOO_SMALL, BUSY and HANDLE never set it, success does not clear it.
+//!  8. Panics never reach the host: the instance is poisoned, one last event VMSF_EVENT_POISONED is sent, and only
+//!     stop, destroy, status, log, now_ns and last_error still answer; the others give VMSF_ERR_POISONED
+//!     (VMSF_ERR_PANIC for the call that panicked). Cure: stop, destroy, create. Out of memory and stack overflow still
+//!     end the process.
 //!  9. Operations are begun at most once per id and start of the plugin, each with a deadline. When one times out or is
-//!     superseded, the event VMSF_EVENT_OPERATION_OVER says so: the host MUST stop it and undo what it did; `complete` for it
-//!     then gives VMSF_ERR_NOT_FOUND, and a late VMSF_OUTCOME_OK raises the alarm `late_answer`. `complete` may be called from inside
-//!     `begin`. VMSF_OP_RESUMED: the host did not answer before the last stop; it goes on or begins anew.
+//!     superseded, the event VMSF_EVENT_OPERATION_OVER says so: the host MUST stop it and undo what it did; `complete`
+//!     for it then gives VMSF_ERR_NOT_FOUND, and a late VMSF_OUTCOME_OK raises the alarm `late_answer`. `complete` may
+//!     be called from inside `begin`. VMSF_OP_RESUMED: the host did not answer before the last stop; it goes on or
+//!     begins anew.
 //! 10. Secrets are opaque bytes, at most 4 KiB, never parsed or put into JSON; they are zeroized when `begin` returns.
-//! 11. Time. In worker mode all instants are the raw CLOCK_MONOTONIC in ns, so that a host may stamp with its own reading;
-//!     now_ns gives it. With VMSF_HOST_DRIVES the plugin has no thread and only `poll` moves time: at least 1, never back (an
-//!     earlier one counts as the last). Unstamped calls use the last poll's time; calls take effect in the next `poll`, at its
-//!     now_ns, to which later stamps are cut. Stamps in the past are honoured in both modes. `*next_ns` is the
-//!     earliest instant with work: at or before now_ns = poll again at once, VMSF_NEVER = none; it may be too early, never too late.
-//! 12. Life signs are never lost. Each server has its own list of 8 transitions; when it is full the newest stamp is kept,
-//!     VMSF_ERR_BUSY returned, an entry `events_lost` written, and this server does not fail before that stamp + normal_shutdown_s.
-//! 13. Unloading. `stop` joins the threads; after `destroy` no thread, pointer or callback is left, and dlclose is allowed; the
-//!     image stays mapped all the same (VMSF_PLUGIN_RESIDENT). The host MUST stop before exit or before `ctx` dies; killing the process
-//!     is always safe. Never call in from a static destructor, atexit, a signal handler or a fork child.
-//! 14. Limits: configuration 256 MiB, edit 1 MiB, any other JSON 64 KiB in or out (config unlimited), ids 64 bytes, 1,000,000
-//!     monitored servers. Past a limit VMSF_ERR_LIMIT or VMSF_ERR_BUSY, never unbounded memory. At most 20 non-alarm entries a server
-//!     a minute, then one `suppressed` with the count (health and takeover changes are never suppressed).
+//! 11. Time. In worker mode all instants are the raw CLOCK_MONOTONIC in ns, so that a host may stamp with its own
+//!     reading; now_ns gives it. With VMSF_HOST_DRIVES the plugin has no thread and only `poll` moves time: at least 1,
+//!     never back (an earlier one counts as the last). Unstamped calls use the last poll's time; calls take effect in
+//!     the next `poll`, at its now_ns, to which later stamps are cut. Stamps in the past are honoured in both modes.
+//!     `*next_ns` is the earliest instant with work: at or before now_ns = poll again at once, VMSF_NEVER = none; it
+//!     may be too early, never too late.
+//! 12. Life signs are never lost. Each server has its own list of 8 transitions; when it is full the newest stamp is
+//!     kept, VMSF_ERR_BUSY returned, an entry `events_lost` written, and this server does not fail before that stamp +
+//!     normal_shutdown_s.
+//! 13. Unloading. `stop` joins the threads; after `destroy` no thread, pointer or callback is left, and dlclose is
+//!     allowed; the image stays mapped all the same (VMSF_PLUGIN_RESIDENT). The host MUST stop before exit or before
+//!     `ctx` dies; killing the process is always safe. Never call in from a static destructor, atexit, a signal handler
+//!     or a fork child.
+//! 14. Limits: configuration 256 MiB, edit 1 MiB, any other JSON 64 KiB in or out (config unlimited), ids 64 bytes,
+//!     1,000,000 monitored servers. Past a limit VMSF_ERR_LIMIT or VMSF_ERR_BUSY, never unbounded memory. At most 20
+//!     non-alarm entries a server a minute, then one `suppressed` with the count (health and takeover changes are never
+//!     suppressed).
 //! 15. Files. Paths are absolute and UTF-8.
 //!
-//! JSON. Unknown keys from the host are VMSF_ERR_JSON in calls and faults in configurations; the host MUST ignore keys it does
-//! not know. Every event's JSON is one log entry:
+//! JSON. Unknown keys from the host are VMSF_ERR_JSON in calls and faults in configurations; the host MUST ignore keys
+//! it does not know. Every event's JSON is one log entry:
 //!   {"seq":12, "utc":"2026-01-01T00:00:00.000Z", "severity":"info", "code":"health", "text":"...",
-//!    "server":"a", "details":{...}, "actor":"...", "request":7}       (server, details, actor, request where they apply)
+//!    "server":"a", "details":{...}, "actor":"...", "request":7}
+//!   server, details, actor and request stand where they apply.
 //! `details` by kind:
-//!   VMSF_EVENT_HEALTH          {"from", "to", "reason"?, "failed_at_ns"?}   phases: unknown, connected, started, keep_alive,
-//!                              normal_shutdown, abnormal_shutdown, failed
-//!   VMSF_EVENT_TAKEOVER        {"from", "to", "reason"?}    states: none, queued, taking_over, taken_over, restoring
-//!   VMSF_EVENT_COMPLETED       {"op", "operation", "outcome", "error"?}   outcomes: ok, failed, timeout, superseded, interrupted
-//!   VMSF_EVENT_OPERATION_OVER  {"op", "operation", "reason"}     reasons: timeout, superseded
+//!   VMSF_EVENT_HEALTH          {"from", "to", "reason"?, "failed_at_ns"?}
+//!                              phases: unknown, connected, started, keep_alive, normal_shutdown,
+//!                              abnormal_shutdown, failed
+//!   VMSF_EVENT_TAKEOVER        {"from", "to", "reason"?}
+//!                              states: none, queued, taking_over, taken_over, restoring
+//!   VMSF_EVENT_COMPLETED       {"op", "operation", "outcome", "error"?}
+//!                              outcomes: ok, failed, timeout, superseded, interrupted
+//!   VMSF_EVENT_OPERATION_OVER  {"op", "operation", "reason"}
+//!                              reasons: timeout, superseded
 //!   VMSF_EVENT_PROGRESS        {"op", "permille", "text"}
 //!   VMSF_EVENT_ALARM, VMSF_EVENT_ALARM_ENDED: `code` is the alarm's code; what else helps is in details
+//! A key marked ? may be absent.
 //! The request of an operation (`begin`):
-//!   {"op":17, "operation":"takeover", "actor":"automatic", "reason":"keep_alive_timeout", "attempt":0, "resumed":false,
-//!    "request":12?, "server":{"id","name","host","port","http_port","priority"}, "supersedes":[9],
-//!    "backup":{"path","sha256"}?, "store_folder":"<store_path>/<server id>", "server_communication":{"address","port"}?,
-//!    "client_communication":{"address"}?, "open_api":{"host","port"}?}
+//!   {"op":17, "operation":"takeover", "actor":"automatic", "reason":"keep_alive_timeout", "attempt":0,
+//!    "resumed":false, "request":12?, "server":{"id","name","host","port","http_port","priority"},
+//!    "supersedes":[9], "backup":{"path","sha256"}?, "store_folder":"<store_path>/<server id>",
+//!    "server_communication":{"address","port"}?, "client_communication":{"address"}?, "open_api":{"host","port"}?}
 //!   A `restore` has the same keys without backup and supersedes.
 
+// These comments are read in the C header, so they are laid out as plain text; the names are C's.
+#![allow(clippy::doc_lazy_continuation, clippy::doc_overindented_list_items)]
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 #![allow(non_camel_case_types)]
 #![no_std]
 
@@ -86,14 +104,14 @@ use core::ffi::{c_char, c_void};
 
 /// The ABI major that this header describes. A host and a plugin without a common major refuse each other.
 pub const VMSF_ABI_MAJOR: u32 = 1;
-/// For people and logs, never a gate.
+/// The ABI minor, for people and logs, never a gate.
 pub const VMSF_ABI_MINOR: u32 = 0;
 /// An instant that never comes.
 pub const VMSF_NEVER: u64 = u64::MAX;
-/// The one exported symbol, NUL-terminated; its type is `vmsf_entry_fn`.
+/// The one exported symbol; its type is `vmsf_entry_fn`.
 pub const VMSF_ENTRY_SYMBOL: &str = "vmsf_plugin_entry";
 
-/// 0 is success, below 0 an error: one of the VMSF_ERR_ codes. Numbers are never reused.
+/// 0 is success, below 0 an error: one of the VMSF_ERR_... codes. Numbers are never reused.
 pub type vmsf_result = i32;
 /// A checked handle of a plugin instance; 0 is none.
 pub type vmsf_plugin = u64;
@@ -102,7 +120,8 @@ pub type vmsf_server = u64;
 
 /// Success.
 pub const VMSF_OK: vmsf_result = 0;
-/// An argument is wrong: NULL where none is allowed, an unknown flag bit, a non-zero reserved field, a number out of range.
+/// An argument is wrong: NULL where none is allowed, an unknown flag bit, a non-zero reserved field, a number out of
+/// range.
 pub const VMSF_ERR_INVALID: vmsf_result = -1;
 /// A text is not UTF-8, or holds a NUL.
 pub const VMSF_ERR_UTF8: vmsf_result = -2;
@@ -237,7 +256,7 @@ pub struct vmsf_info {
     pub config_schema: u32,
     /// `"schema"` of the status that the plugin writes.
     pub status_schema: u32,
-    /// 0.
+    /// Reserved: 0.
     pub reserved: u32,
     /// Stable id, never translated.
     pub id: *const c_char,
@@ -263,7 +282,7 @@ pub struct vmsf_handshake {
     pub abi_chosen: u32,
     /// Out: the minor of the plugin, for people.
     pub abi_minor: u32,
-    /// Out: VMSF_PLUGIN_RESIDENT. In: 0.
+    /// In: 0. Out: VMSF_PLUGIN_RESIDENT.
     pub flags: u32,
     /// Out: who the plugin is; also when refused.
     pub info: *const vmsf_info,
@@ -271,7 +290,11 @@ pub struct vmsf_handshake {
     pub api: *const vmsf_api,
 }
 
-/// The entry function. [static] Gives VMSF_OK, VMSF_ERR_INVALID (NULL, a struct too small, flags) or VMSF_ERR_ABI.
+/// The entry function: negotiates (rule 1).
+/// [static]
+/// Errors: VMSF_ERR_INVALID NULL, a struct too small, flags. VMSF_ERR_ABI no common major; `info` is filled in all the
+/// same.
+/// Since: the handshake, which no major changes.
 pub type vmsf_entry_fn = unsafe extern "C" fn(io: *mut vmsf_handshake) -> vmsf_result;
 
 /// What the plugin reports to the host. Lives until the callback returns.
@@ -280,11 +303,11 @@ pub type vmsf_entry_fn = unsafe extern "C" fn(io: *mut vmsf_handshake) -> vmsf_r
 pub struct vmsf_event {
     /// Size of this struct as the plugin knows it.
     pub struct_size: u32,
-    /// VMSF_EVENT_; the host MUST ignore kinds it does not know.
+    /// One of VMSF_EVENT_...; the host MUST ignore kinds it does not know.
     pub kind: u32,
-    /// VMSF_SEVERITY_.
+    /// One of VMSF_SEVERITY_...
     pub severity: u32,
-    /// 0.
+    /// Reserved: 0.
     pub flags: u32,
     /// Number of the log entry: one more than the event before.
     pub seq: u64,
@@ -298,7 +321,7 @@ pub struct vmsf_event {
     pub json: *const c_char,
     /// Bytes of `json` without the NUL.
     pub json_len: usize,
-    /// 0.
+    /// Reserved: 0.
     pub reserved: [u64; 2],
 }
 
@@ -308,13 +331,13 @@ pub struct vmsf_event {
 pub struct vmsf_operation {
     /// Size of this struct as the plugin knows it.
     pub struct_size: u32,
-    /// VMSF_OP_; what the host does not know it MUST complete with VMSF_OUTCOME_UNSUPPORTED.
+    /// One of VMSF_OP_...; what the host does not know it MUST complete with VMSF_OUTCOME_UNSUPPORTED.
     pub kind: u32,
-    /// VMSF_OP_RESUMED.
+    /// 0 or VMSF_OP_RESUMED.
     pub flags: u32,
     /// Failed attempts before this one.
     pub attempt: u32,
-    /// For `complete` and `progress`.
+    /// Its id, for `complete` and `progress`.
     pub id: u64,
     /// When the plugin gives it up, on the host's monotonic clock.
     pub deadline_ns: u64,
@@ -328,7 +351,7 @@ pub struct vmsf_operation {
     pub secret: *const u8,
     /// Bytes of `secret`.
     pub secret_len: usize,
-    /// 0.
+    /// Reserved: 0.
     pub reserved: [u64; 2],
 }
 
@@ -338,7 +361,7 @@ pub struct vmsf_operation {
 pub struct vmsf_host {
     /// Size of this struct as the host knows it.
     pub struct_size: u32,
-    /// VMSF_HOST_DRIVES.
+    /// 0 or VMSF_HOST_DRIVES.
     pub flags: u32,
     /// Handed to every callback; never looked at. May be NULL.
     pub ctx: *mut c_void,
@@ -346,47 +369,64 @@ pub struct vmsf_host {
     pub name: *const c_char,
     /// Version of the host, for logs; NUL-terminated UTF-8. Required.
     pub version: *const c_char,
-    /// [callback] A line of the plugin's diagnostic log, at most 1,024 bytes, control characters escaped. Required. From any
-    /// thread; what is logged on a thread inside it is dropped and counted. `level` is VMSF_SEVERITY_.
+    /// A line of the plugin's diagnostic log, at most 1,024 bytes, control characters escaped. Required.
+    /// From any thread; what is logged on a thread inside it is dropped and counted. `level` is one of
+    /// VMSF_SEVERITY_...
+    /// [callback]
+    /// Since: major 1.
     pub log: Option<
         unsafe extern "C" fn(ctx: *mut c_void, level: u32, target: *const c_char, text: *const c_char, len: usize),
     >,
-    /// [callback] The lowest level wanted, VMSF_SEVERITY_. Optional: all. From any thread.
+    /// The lowest level wanted (VMSF_SEVERITY_...). Optional: NULL wants all. From any thread.
+    /// [callback]
+    /// Since: major 1.
     pub log_level: Option<unsafe extern "C" fn(ctx: *mut c_void) -> u32>,
-    /// [callback] A log entry, change or alarm. Required. In `seq` order, one at a time with `begin`.
+    /// A log entry, change or alarm. Required. In `seq` order, one at a time with `begin`.
+    /// [callback]
+    /// Since: major 1.
     pub event: Option<unsafe extern "C" fn(ctx: *mut c_void, event: *const vmsf_event)>,
-    /// [callback] Do this, then call `complete`, from here or later from any thread. Required.
+    /// Do this, then call `complete`, from here or later from any thread. Required.
+    /// [callback]
+    /// Since: major 1.
     pub begin: Option<unsafe extern "C" fn(ctx: *mut c_void, operation: *const vmsf_operation)>,
-    /// [callback] Call `poll` at `next_ns` (0 = now) instead of later. Required with VMSF_HOST_DRIVES, else NULL. On the
+    /// Call `poll` at `next_ns` (0 = now) instead of later. Required with VMSF_HOST_DRIVES, else NULL. On the
     /// thread of the call that brings the work, at most once until the next `poll`; MUST only signal and call nothing.
+    /// [callback]
+    /// Since: major 1.
     pub wake: Option<unsafe extern "C" fn(ctx: *mut c_void, next_ns: u64)>,
-    /// [callback] The last call for `ctx`, from `destroy`. Optional.
+    /// The last call for `ctx`, from `destroy`. Optional.
+    /// [callback]
+    /// Since: major 1.
     pub release: Option<unsafe extern "C" fn(ctx: *mut c_void)>,
-    /// [callback] An extension table of the host, or NULL. Optional. Asked only inside `create`.
+    /// An extension table of the host, or NULL. Optional. Asked only inside `create`.
+    /// [callback]
+    /// Since: major 1.
     pub get_extension: Option<unsafe extern "C" fn(ctx: *mut c_void, id: *const c_char) -> *const c_void>,
-    /// 0.
+    /// Reserved: 0.
     pub reserved: [u64; 2],
 }
 
 /// The table of major 1. Frozen: no member is ever added, moved or given another meaning.
 ///
-/// Common errors, not repeated below: VMSF_ERR_HANDLE for a wrong handle, VMSF_ERR_INVALID for a NULL argument that is not
-/// optional, VMSF_ERR_UTF8, VMSF_ERR_JSON and VMSF_ERR_LIMIT for texts, VMSF_ERR_POISONED and VMSF_ERR_PANIC (rule 8).
-/// `json` of a call MAY be NULL with `len` 0, which is `{}`; where a call has an actor and a reason they are
-/// `{"actor":"name", "reason":"text"}`, both optional (actor: "operator").
+/// Common errors, not repeated below: VMSF_ERR_HANDLE for a wrong handle, VMSF_ERR_INVALID for a NULL argument that is
+/// not optional, VMSF_ERR_UTF8, VMSF_ERR_JSON and VMSF_ERR_LIMIT for texts, VMSF_ERR_POISONED and VMSF_ERR_PANIC
+/// (rule 8). `json` of a call MAY be NULL with `len` 0, which is `{}`; where a call has an actor it is
+/// `{"actor":"name"}`, 1 to 256 bytes, not "automatic"; without one it is "operator".
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vmsf_api {
     /// Size of this table as the plugin knows it.
     pub struct_size: u32,
-    /// 0.
+    /// Reserved: 0.
     pub reserved: u32,
-    /// Creates an instance in state stopped. `options_json` is {"schema":1, "state_directory":path, "config":{...}, "operations":
-    /// ["takeover",...], "durability":"full"}; without `config` the kept one is used. `err` gets the text of a failure
-    /// (for faults of the configuration {"faults":[...]}, cut between faults), NUL-terminated; it MAY be NULL with `err_cap` 0.
+    /// Creates an instance in state stopped. `options_json` is {"schema":1, "state_directory":path, "config":{...},
+    /// "operations":["takeover",...], "durability":"full"}; without `config` the kept one is used. `err` gets the text of
+    /// a failure (for faults of the configuration {"faults":[...]}, cut between faults), NUL-terminated; it MAY be NULL
+    /// with `err_cap` 0.
     /// [control]
     /// Memory: `host` and the options are copied; `ctx` is borrowed until `release`, not at all on failure.
-    /// Errors: VMSF_ERR_CONFIG faults, VMSF_ERR_IO state directory, VMSF_ERR_BUSY state directory in use, VMSF_ERR_STATE_DAMAGED.
+    /// Errors: VMSF_ERR_CONFIG faults, VMSF_ERR_IO state directory, VMSF_ERR_BUSY state directory in use,
+    /// VMSF_ERR_STATE_DAMAGED.
     /// Since: major 1.
     pub create: unsafe extern "C" fn(
         host: *const vmsf_host,
@@ -396,13 +436,14 @@ pub struct vmsf_api {
         err: *mut c_char,
         err_cap: usize,
     ) -> vmsf_result,
-    /// Starts monitoring; starts the worker thread unless the host drives. Operations not answered before are begun again
-    /// with VMSF_OP_RESUMED; servers seen before begin in `unknown` with a deadline.
+    /// Starts monitoring; starts the worker thread unless the host drives. Operations not answered before are begun
+    /// again with VMSF_OP_RESUMED; servers seen before begin in `unknown` with a deadline.
     /// [control]
     /// Errors: VMSF_ERR_STATE unless stopped, VMSF_ERR_INTERNAL no thread to be had.
     /// Since: major 1.
     pub start: unsafe extern "C" fn(p: vmsf_plugin) -> vmsf_result,
-    /// Stops monitoring: delivers what is queued, then joins the worker. No callback comes after it. Stopped already: VMSF_OK.
+    /// Stops monitoring: delivers what is queued, then joins the worker. No callback comes after it. Stopped already:
+    /// VMSF_OK.
     /// [control]
     /// Errors: VMSF_ERR_TIMEOUT a callback did not return within `timeout_ms`; the stop stays in force, call it again.
     /// Since: major 1.
@@ -413,8 +454,8 @@ pub struct vmsf_api {
     /// Since: major 1.
     pub destroy: unsafe extern "C" fn(p: vmsf_plugin) -> vmsf_result,
     /// Replaces the configuration as a whole; `flags` is 0 or VMSF_DRY_RUN. `report` gets
-    /// {"faults":[{"pointer","value","allowed","text"}]}, also with VMSF_ERR_CONFIG; it MAY be NULL with `cap` 0 and `report_len` NULL.
-    /// A report that does not fit is empty; it never changes the result.
+    /// {"faults":[{"pointer","value","allowed","text"}]}, also with VMSF_ERR_CONFIG; it MAY be NULL with `cap` 0 and
+    /// `report_len` NULL. A report that does not fit is empty; it never changes the result.
     /// [control]
     /// Errors: VMSF_ERR_CONFIG faults; the old configuration stays. VMSF_ERR_IO not kept, so not in force.
     /// Since: major 1.
@@ -427,8 +468,8 @@ pub struct vmsf_api {
         cap: usize,
         report_len: *mut usize,
     ) -> vmsf_result,
-    /// Changes the configuration, all or nothing: {"set":{key:value}, "add":[server], "change":[{"id",...}], "remove":[id]}. In
-    /// `set` an object (timeouts) is merged, null takes a key back to its default.
+    /// Changes the configuration, all or nothing: {"set":{key:value}, "add":[server], "change":[{"id",...}],
+    /// "remove":[id]}. In `set` an object (timeouts) is merged, null takes a key back to its default.
     /// [control]
     /// Errors: as `configure`; pointers are those of the resulting document, or of the edit where it cannot be applied.
     /// Since: major 1.
@@ -441,15 +482,17 @@ pub struct vmsf_api {
         cap: usize,
         report_len: *mut usize,
     ) -> vmsf_result,
-    /// Moves time to `now_ns` (ns, monotonic) and `utc_ms` (ms since 1970), takes in what was called, runs the callbacks and
-    /// says when to poll next. A spurious poll does no harm.
+    /// Moves time to `now_ns` (ns, monotonic) and `utc_ms` (ms since 1970), takes in what was called, runs the
+    /// callbacks and says when to poll next. A spurious poll does no harm.
     /// [poll]
-    /// Errors: VMSF_ERR_UNSUPPORTED without VMSF_HOST_DRIVES, VMSF_ERR_STATE unless running, VMSF_ERR_INVALID now_ns 0, VMSF_ERR_BUSY overlap.
+    /// Errors: VMSF_ERR_UNSUPPORTED without VMSF_HOST_DRIVES, VMSF_ERR_STATE unless running, VMSF_ERR_INVALID `now_ns`
+    /// 0, VMSF_ERR_BUSY overlap.
     /// Since: major 1.
     pub poll: unsafe extern "C" fn(p: vmsf_plugin, now_ns: u64, utc_ms: i64, next_ns: *mut u64) -> vmsf_result,
     /// Reports an event of a monitored server. `mono_ns` is when it happened, 0 = now. The hot path.
     /// [any-thread]
-    /// Errors: VMSF_ERR_UNSUPPORTED unknown kind, VMSF_ERR_STATE stopped, VMSF_ERR_BUSY list full (the newest stamp is kept, rule 12).
+    /// Errors: VMSF_ERR_UNSUPPORTED unknown kind, VMSF_ERR_STATE stopped, VMSF_ERR_BUSY list full (the newest stamp is
+    /// kept, rule 12).
     /// Since: major 1.
     pub notify: unsafe extern "C" fn(p: vmsf_plugin, s: vmsf_server, event_kind: u32, mono_ns: u64) -> vmsf_result,
     /// The plugin's monotonic clock in ns; with VMSF_HOST_DRIVES the last poll's (0 before the first).
@@ -604,7 +647,8 @@ pub struct vmsf_api {
         len: usize,
         req: *mut u64,
     ) -> vmsf_result,
-    /// Takes a server over by hand, whatever its health. `*req` (MAY be NULL) is what everything that follows carries as "request".
+    /// Takes a server over by hand, whatever its health. `*req` is what everything that follows carries as "request";
+    /// `req` MAY be NULL.
     /// [any-thread, disk]
     /// Errors: VMSF_ERR_STATE the slot is held by another server, this one is neither in none nor queued, or stopped;
     /// VMSF_ERR_NOT_IN_CLUSTER, VMSF_ERR_NOT_AUTHORIZED, VMSF_ERR_NO_BACKUP blocked.
@@ -651,10 +695,11 @@ pub struct vmsf_api {
         len: usize,
         req: *mut u64,
     ) -> vmsf_result,
-    /// The host's answer to `begin`. `outcome` is VMSF_OUTCOME_; `json` {"error":"text"} says why it failed; `secret` is a
-    /// token, for `authorize` alone.
+    /// The host's answer to `begin`. `outcome` is one of VMSF_OUTCOME_...; `json` {"error":"text"} says why it failed;
+    /// `secret` is a token, for `authorize` alone.
     /// [any-thread, disk]
-    /// Errors: VMSF_ERR_NOT_FOUND no such operation runs: answered already, or given up. VMSF_ERR_INVALID outcome. VMSF_ERR_STATE stopped.
+    /// Errors: VMSF_ERR_NOT_FOUND no such operation runs: answered already, or given up. VMSF_ERR_INVALID outcome.
+    /// VMSF_ERR_STATE stopped.
     /// Since: major 1.
     pub complete: unsafe extern "C" fn(
         p: vmsf_plugin,

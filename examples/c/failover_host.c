@@ -1,0 +1,119 @@
+/* The smallest complete host, to copy from. It drives the plugin in virtual time, so that a failure, its takeover and
+ * the restore take milliseconds. A real host lets the plugin run its own thread: flags 0, no wake, no poll. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "vms_failover.h"
+
+#define SECOND UINT64_C(1000000000)
+
+typedef struct host {
+    const vmsf_api *api;
+    vmsf_plugin plugin;
+    uint64_t now_ns;    /* the virtual clock */
+    uint64_t operation; /* begun and not answered; 0 = none */
+} host;
+
+static void fail(const char *what, const char *why) {
+    fprintf(stderr, "failed: %s: %s\n", what, why);
+    exit(1);
+}
+
+static void check(const host *h, const char *what, vmsf_result result) {
+    char text[4097] = "";
+    size_t len;
+    if (result == VMSF_OK) return;
+    h->api->last_error(h->plugin, NULL, text, sizeof text, &len);
+    fprintf(stderr, "%s: ", h->api->result_name(result));
+    fail(what, text);
+}
+
+static void on_log(void *ctx, uint32_t level, const char *target, const char *text, size_t len) {
+    (void)ctx, (void)len; /* the text is also NUL-terminated */
+    fprintf(stderr, "log %u %s: %s\n", (unsigned)level, target, text);
+}
+
+static void on_event(void *ctx, const vmsf_event *event) {
+    printf("event %s\n", event->json);
+    if (event->kind == VMSF_EVENT_OPERATION_OVER) ((host *)ctx)->operation = 0; /* a real host stops and undoes it */
+}
+
+static void on_begin(void *ctx, const vmsf_operation *op) { /* copies what it needs, works elsewhere, answers later */
+    host *h = ctx;
+    printf("begin %s\n", op->json);
+    if (op->kind == VMSF_OP_TAKEOVER || op->kind == VMSF_OP_RESTORE) h->operation = op->id;
+    else check(h, "complete", h->api->complete(h->plugin, op->id, VMSF_OUTCOME_UNSUPPORTED, NULL, 0, NULL, 0));
+}
+
+static void on_wake(void *ctx, uint64_t next_ns) { (void)ctx, (void)next_ns; } /* `run` polls after every call anyway */
+static void on_release(void *ctx) { (void)ctx, puts("released"); } /* here a real host frees ctx */
+
+static void run(host *h, uint64_t seconds) { /* answers what was begun, else moves the clock to the next work */
+    const uint64_t end = h->now_ns + seconds * SECOND;
+    for (uint64_t next = 0, op; next <= end;) {
+        const int64_t utc_ms = INT64_C(1767225600000) + (int64_t)(h->now_ns / 1000000);
+        check(h, "poll", h->api->poll(h->plugin, h->now_ns, utc_ms, &next));
+        if ((op = h->operation) != 0) {
+            h->operation = next = 0;
+            check(h, "complete", h->api->complete(h->plugin, op, VMSF_OUTCOME_OK, NULL, 0, NULL, 0));
+        } else if (next > h->now_ns && next <= end) h->now_ns = next;
+    }
+    h->now_ns = end;
+}
+
+static void hear(host *h, vmsf_server server, uint32_t kind, uint64_t then_seconds) { /* an event, then time passes */
+    check(h, "notify", h->api->notify(h->plugin, server, kind, h->now_ns));
+    run(h, then_seconds);
+}
+
+static const vmsf_api *negotiate(void *library, const char *path) {
+    vmsf_handshake shake = {.struct_size = sizeof shake, .abi_min = VMSF_ABI_MAJOR, .abi_max = VMSF_ABI_MAJOR};
+    void *symbol = dlsym(library, VMSF_ENTRY_SYMBOL);
+    if (symbol == NULL) fail("not a vms-failover plugin, it has no " VMSF_ENTRY_SYMBOL, path);
+    vmsf_entry_fn entry;
+    memcpy(&entry, &symbol, sizeof entry); /* C has no cast from void * to a function */
+    const vmsf_result result = entry(&shake);
+    printf("host: ABI %u.%u\n", VMSF_ABI_MAJOR, VMSF_ABI_MINOR);
+    if (shake.info == NULL) fail("negotiation", "the plugin does not say who it is");
+    printf("plugin: %s %s, ABI %u.%u\n", shake.info->name, shake.info->version, shake.abi_chosen, shake.abi_minor);
+    if (result != VMSF_OK) fail("negotiation", "no common ABI major");
+    return shake.api;
+}
+
+static void create(host *h, const char *config_path, const char *dir) { /* a quote in dir would need escaping in JSON */
+    static char config[60000], text[65000], error[4097];
+    const vmsf_host callbacks = {.struct_size = sizeof callbacks, .flags = VMSF_HOST_DRIVES, .ctx = h,
+        .name = "failover_host.c", .version = "1", .log = on_log, .event = on_event, .begin = on_begin, .wake = on_wake,
+        .release = on_release};
+    FILE *file = fopen(config_path, "rb");
+    if (file == NULL || fread(config, 1, sizeof config - 1, file) == 0) fail("cannot read", config_path);
+    fclose(file);
+    snprintf(text, sizeof text, "{\"schema\":1,\"state_directory\":\"%s/state\",\"config\":%s}", dir, config);
+    const vmsf_result result = h->api->create(&callbacks, text, strlen(text), &h->plugin, error, sizeof error);
+    if (result != VMSF_OK) fail(h->api->result_name(result), error);
+    snprintf(text, sizeof text, "{\"set\":{\"backup_directory\":\"%s/b\",\"store_path\":\"%s/v\"}}", dir, dir);
+    check(h, "edit", h->api->edit(h->plugin, text, strlen(text), 0, NULL, 0, NULL));
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) fail("usage", "failover_host <plugin library> <configuration file> <absolute scratch directory>");
+    void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) fail("the plugin does not load", dlerror());
+    host h = {.api = negotiate(library, argv[1]), .now_ns = SECOND};
+    create(&h, argv[2], argv[3]);
+    check(&h, "start", h.api->start(h.plugin));
+    vmsf_server server = 0;
+    check(&h, "next_server", h.api->next_server(h.plugin, 0, &server)); /* the first of the configuration */
+    hear(&h, server, VMSF_NOTIFY_CONNECTED, 1);
+    hear(&h, server, VMSF_NOTIFY_STARTUP, 1);
+    for (int i = 0; i < 3; i++) hear(&h, server, VMSF_NOTIFY_KEEP_ALIVE, 10);
+    run(&h, 60); /* silence: the server fails and is taken over */
+    hear(&h, server, VMSF_NOTIFY_STARTUP, 1);
+    hear(&h, server, VMSF_NOTIFY_KEEP_ALIVE, 1);
+    check(&h, "restore", h.api->restore(h.plugin, server, NULL, 0, NULL));
+    run(&h, 1);
+    check(&h, "stop", h.api->stop(h.plugin, 1000));
+    check(&h, "destroy", h.api->destroy(h.plugin));
+    return dlclose(library) == 0 ? 0 : 1;
+}

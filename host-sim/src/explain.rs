@@ -1,0 +1,268 @@
+//! `--explain`: the trace as a story in sentences, and a timeline with one row per server.
+
+use std::fmt::Write as _;
+
+use crate::scenario::Scenario;
+use crate::trace::{TraceLine, What};
+
+/// The narrowest and the widest output, in columns.
+const WIDTHS: std::ops::RangeInclusive<usize> = 40..=240;
+/// The widest name of a server in the timeline.
+const LABEL: usize = 16;
+
+/// State, sign in the timeline, and what it is called in the legend. Where several fall into one column, the one that
+/// stands last here is shown, so that a short state does not get lost in a long one.
+const SIGNS: [(&str, char, &str); 11] = [
+    ("unknown", '.', "not heard of"),
+    ("keep_alive", '-', "running"),
+    ("connected", 'c', "connected"),
+    ("started", 's', "started"),
+    ("normal_shutdown", 'n', "shut down normally"),
+    ("abnormal_shutdown", 'a', "exited with an error"),
+    ("failed", 'x', "failed"),
+    ("queued", 'q', "queued"),
+    ("taken_over", 'T', "taken over"),
+    ("taking_over", 't', "taking over"),
+    ("restoring", 'r', "restoring"),
+];
+
+/// The story and the timeline of a trace, at most `width` columns wide where that can be chosen.
+#[must_use]
+pub fn explain(scenario: &Scenario, trace: &[TraceLine], width: usize) -> String {
+    let mut out = format!("{}\n", scenario.name);
+    let servers = all_servers(scenario, trace);
+    let start = chrono::DateTime::from_timestamp_millis(scenario.start_utc_ms).unwrap_or_default();
+    let start = start.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+    _ = writeln!(out, "{} long, from {start}; servers: {}\n", human(scenario.until_ms), servers.join(", "));
+    for line in trace {
+        _ = writeln!(out, "{:>17}  {}", human(line.at_ms), sentence(&line.what));
+    }
+    if trace.is_empty() {
+        _ = writeln!(out, "{:>17}  Nothing happens.", "");
+    }
+    out.push('\n');
+    out.push_str(&timeline(&servers, trace, scenario.until_ms, width.clamp(*WIDTHS.start(), *WIDTHS.end())));
+    out
+}
+
+/// Hours, minutes and seconds, and what else there is.
+fn human(ms: u64) -> String {
+    let (days, ms) = (ms / 86_400_000, ms % 86_400_000);
+    let days = if days > 0 { format!("{days}d ") } else { String::new() };
+    let fraction = if ms % 1000 > 0 { format!(".{:03}", ms % 1000) } else { String::new() };
+    format!("{days}{:02}:{:02}:{:02}{fraction}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60)
+}
+
+fn sentence(what: &What) -> String {
+    match what {
+        What::Health { server, from, to, reason } => health(server, from, to, reason.as_deref()),
+        What::Takeover { server, from, to, actor, .. } => takeover(server, from, to, actor.as_deref()),
+        What::Operation { operation, op, server, resumed } => {
+            let again = if *resumed { " again, after a start" } else { "" };
+            format!("The host is asked{again}: {operation} of {server} (operation {op}).")
+        }
+        What::Completed { operation, op, server, outcome } => {
+            let how = match outcome.as_str() {
+                "ok" => "is done",
+                "failed" => "failed",
+                "timeout" => "was not answered in time and is given up",
+                "superseded" => "is given up for a more urgent one",
+                "interrupted" => "was cut off",
+                other => return format!("Operation {op}, {operation} of {server}, ended: {other}."),
+            };
+            format!("Operation {op}, {operation} of {server}, {how}.")
+        }
+        What::Alarm { code, server } => alarm(code, server.as_deref()),
+        What::Refused { step, server, error } => match server {
+            Some(server) => format!("The call `{step}` of {server} is refused: {error}."),
+            None => format!("The call `{step}` is refused: {error}."),
+        },
+    }
+}
+
+fn health(server: &str, from: &str, to: &str, reason: Option<&str>) -> String {
+    let back = if from == "failed" { " again" } else { "" };
+    let what = match to {
+        "connected" => format!("is connected{back}; its startup message is awaited"),
+        "started" => format!("has started{back}; its first keep-alive is awaited"),
+        "keep_alive" => format!("sends keep-alives{back}"),
+        "normal_shutdown" => "was shut down normally; its restart is awaited".to_owned(),
+        "abnormal_shutdown" => "exited with an error; its restart is awaited".to_owned(),
+        "failed" => format!("has failed: {}", failure(reason.unwrap_or("no reason given"))),
+        other => format!("is {other}"),
+    };
+    format!("{server} {what}.")
+}
+
+fn failure(reason: &str) -> &str {
+    match reason {
+        "connected_timeout" => "no startup message came in time after the connection",
+        "started_timeout" => "no keep-alive came in time after the startup message",
+        "keep_alive_timeout" => "no new keep-alive came in time",
+        "normal_shutdown_timeout" => "it did not restart in time after a normal shutdown",
+        "abnormal_shutdown_timeout" => "it did not restart in time after an error",
+        "not_seen_since_start" => "it was not seen since the plugin started",
+        other => other,
+    }
+}
+
+fn takeover(server: &str, from: &str, to: &str, actor: Option<&str>) -> String {
+    let who = actor.map(|actor| format!(" ({actor})")).unwrap_or_default();
+    match (from, to) {
+        ("none", "queued") => format!("{server} is queued for the takeover{who}."),
+        ("taking_over", "queued") => format!("The takeover of {server} did not succeed; it is queued again."),
+        ("queued", "none") => format!("{server} leaves the queue{who}."),
+        (_, "taking_over") => format!("The takeover of {server} begins{who}."),
+        ("restoring", "taken_over") => format!("The restore of {server} did not succeed; it stays taken over."),
+        (_, "taken_over") => format!("{server} is taken over: this failover server records for it."),
+        (_, "restoring") => format!("The restore of {server} begins{who}."),
+        ("restoring", "none") => format!("{server} has its role back; this failover server stands by."),
+        ("taking_over", "none") => format!("{server} is back; no takeover is needed any more."),
+        _ => format!("{server} goes from {from} to {to}{who}."),
+    }
+}
+
+fn alarm(code: &str, server: Option<&str>) -> String {
+    let what = match code {
+        "takeover_required" => "it waits for an operator to take it over",
+        "takeover_blocked" => "its takeover cannot start",
+        "not_covered" => "it is not covered: another server holds the slot",
+        "takeover_failed" => "its takeover failed",
+        "restore_failed" => "its restore failed",
+        "restore_possible" => "it is back and can be restored by hand",
+        "both_alive" => "it runs although it is taken over: two owners",
+        "never_seen" => "nothing was ever heard of it",
+        "late_answer" => "the host answered after the operation was given up",
+        _ => "",
+    };
+    let server = server.map(|server| format!(" for {server}")).unwrap_or_default();
+    let what = if what.is_empty() { String::new() } else { format!(": {what}") };
+    format!("ALARM {code}{server}{what}.")
+}
+
+fn all_servers(scenario: &Scenario, trace: &[TraceLine]) -> Vec<String> {
+    let mut servers = scenario.servers();
+    for server in trace.iter().filter_map(|line| line.what.server()) {
+        if !servers.iter().any(|known| known == server) {
+            servers.push(server.to_owned());
+        }
+    }
+    servers
+}
+
+fn timeline(servers: &[String], trace: &[TraceLine], until_ms: u64, width: usize) -> String {
+    let label = servers.iter().map(|id| id.chars().count()).max().unwrap_or(0).min(LABEL);
+    let columns = width.saturating_sub(label + 2).max(1);
+    let end = human(until_ms);
+    let gap = columns.saturating_sub(end.len());
+    let mut out = format!("{:label$}  {:<gap$}{end}\n", "", human(0));
+    let mut seen = [false; SIGNS.len()];
+    for server in servers {
+        let row = row(server, trace, until_ms, columns);
+        row.iter().for_each(|rank| seen[*rank] = true);
+        let name: String = server.chars().take(LABEL).collect();
+        let signs: String = row.iter().map(|rank| SIGNS[*rank].1).collect();
+        _ = writeln!(out, "{name:label$}  {signs}");
+    }
+    out.push('\n');
+    for ((_, sign, meaning), _) in SIGNS.iter().zip(seen).filter(|(_, seen)| *seen) {
+        _ = writeln!(out, "{:label$}  {sign}  {meaning}", "");
+    }
+    out
+}
+
+/// For each column the rank (index in [`SIGNS`]) of the most notable state of the server within it.
+fn row(server: &str, trace: &[TraceLine], until_ms: u64, columns: usize) -> Vec<usize> {
+    let stays = stays(server, trace, until_ms);
+    let span = until_ms + 1;
+    let cell = |column: u64| {
+        let first = column * span / columns as u64;
+        let last = ((column + 1) * span / columns as u64).saturating_sub(1).max(first);
+        let within = stays.iter().filter(|(from, to, _)| *from <= last && *to >= first);
+        within.map(|(.., rank)| *rank).max().unwrap_or(0)
+    };
+    (0..columns as u64).map(cell).collect()
+}
+
+/// First and last ms of each state of the server, and its rank. One that ends at the instant at which it began has that ms.
+fn stays(server: &str, trace: &[TraceLine], until_ms: u64) -> Vec<(u64, u64, usize)> {
+    let changes = changes(server, trace);
+    let ends = changes.iter().skip(1).map(|(at, _)| at.saturating_sub(1)).chain([until_ms]);
+    changes.iter().zip(ends).map(|((from, rank), to)| (*from, to.max(*from), *rank)).collect()
+}
+
+/// When the server's state changes, and to which rank: its takeover state, or its health while there is none.
+fn changes(server: &str, trace: &[TraceLine]) -> Vec<(u64, usize)> {
+    let rank = |state: &str| SIGNS.iter().position(|(name, ..)| *name == state).unwrap_or(0);
+    let (mut health, mut takeover) = (0, None);
+    let mut found = vec![(0, 0)];
+    for line in trace.iter().filter(|line| line.what.server() == Some(server)) {
+        match &line.what {
+            What::Health { to, .. } => health = rank(to),
+            What::Takeover { to, .. } => takeover = (to != "none").then(|| rank(to)),
+            _ => continue,
+        }
+        found.push((line.at_ms, takeover.unwrap_or(health)));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_human() {
+        assert_eq!(human(0), "00:00:00");
+        assert_eq!(human(3_723_004), "01:02:03.004");
+        assert_eq!(human(2 * 86_400_000 + 1000), "2d 00:00:01");
+    }
+
+    fn changed(at_ms: u64, to: &str) -> TraceLine {
+        let takeover = matches!(to, "queued" | "taking_over" | "taken_over" | "restoring" | "none");
+        let (server, from, to) = ("a".to_owned(), String::new(), to.to_owned());
+        let what = if takeover {
+            What::Takeover { server, from, to, reason: None, actor: None }
+        } else {
+            What::Health { server, from, to, reason: None }
+        };
+        TraceLine { at_ms, what }
+    }
+
+    fn signs(trace: &[TraceLine], until_ms: u64, columns: usize) -> String {
+        row("a", trace, until_ms, columns).iter().map(|rank| SIGNS[*rank].1).collect()
+    }
+
+    #[test]
+    fn a_row_shows_the_takeover_before_the_health() {
+        let trace = [changed(2, "keep_alive"), changed(4, "failed"), changed(6, "taken_over"), changed(8, "none")];
+        assert_eq!(signs(&trace, 9, 10), "..--xxTTxx");
+    }
+
+    #[test]
+    fn a_short_state_is_not_lost_in_a_long_one() {
+        let trace = [changed(0, "keep_alive"), changed(50, "taking_over"), changed(51, "none")];
+        assert_eq!(signs(&trace, 99, 10), "-----t----");
+    }
+
+    #[test]
+    fn of_states_at_one_instant_the_most_notable_is_shown() {
+        let trace = [changed(5, "failed"), changed(5, "queued"), changed(5, "taking_over"), changed(5, "taken_over")];
+        assert_eq!(signs(&trace, 9, 10), ".....tTTTT");
+    }
+
+    #[test]
+    fn any_length_fits_any_width() {
+        for until in [0, 1, 7, 1_000_000_007] {
+            for columns in [1, 2, 60] {
+                assert_eq!(signs(&[changed(0, "failed")], until, columns), "x".repeat(columns));
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_alarm_still_has_a_sentence() {
+        assert_eq!(alarm("new_one", None), "ALARM new_one.");
+        assert_eq!(alarm("both_alive", Some("a")).split(':').count(), 3);
+    }
+}

@@ -1,0 +1,251 @@
+//! The scenario document: what it says, and how it is read.
+//!
+//! [`Scenario::parse`] takes the text of a file and gives a checked scenario, or every fault of the document, each with its
+//! line, its JSON pointer and what is expected there. Nothing here runs anything.
+
+mod check;
+mod locate;
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// A checked scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// What the story is, in a phrase.
+    pub name: String,
+    /// UTC at time 0, in ms since 1970.
+    pub start_utc_ms: i64,
+    /// The plugin's configuration as it stands in the document; the plugin checks it.
+    pub config: Value,
+    /// How the host answers.
+    pub host: HostAnswers,
+    /// What happens, in file order.
+    pub steps: Vec<Step>,
+    /// The last instant that is run.
+    pub until_ms: u64,
+    /// Lines that must appear among the trace's, in this order, each with the keys to be matched.
+    pub expect: Vec<Map<String, Value>>,
+}
+
+/// How the scenario's host answers the operations that it is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostAnswers {
+    /// How long each operation takes, in ms, also when it fails; 0 for those not named.
+    pub delays_ms: Vec<(String, u64)>,
+    /// Operations that fail.
+    pub fail: Vec<Exception>,
+    /// Operations that are never answered; they go before `fail`.
+    pub never_answer: Vec<Exception>,
+}
+
+/// An operation on a server that goes wrong a number of times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exception {
+    /// The operation's name.
+    pub operation: String,
+    /// The server's id.
+    pub server: String,
+    /// How often.
+    pub times: u64,
+    /// The error text of a failure.
+    pub error: String,
+}
+
+/// Something that happens, once or again and again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// The first time.
+    pub from_ms: u64,
+    /// Every how many ms it happens again, up to and including `until_ms`; 0 = it happens once.
+    pub every_ms: u64,
+    /// The last time it may happen.
+    pub until_ms: u64,
+    /// What happens.
+    pub action: Action,
+}
+
+/// What happens in a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// The host reports an event of a monitored server.
+    Event {
+        /// The server's id.
+        server: String,
+        /// What is reported.
+        event: EventKind,
+    },
+    /// The host calls the plugin.
+    Call(Call),
+    /// The host is frozen: no call reaches the plugin.
+    Pause {
+        /// For how long.
+        ms: u64,
+        /// The events due meanwhile never arrive.
+        lost: bool,
+    },
+    /// The wall clock jumps.
+    UtcJump {
+        /// How far; may be negative.
+        ms: i64,
+    },
+}
+
+/// A call other than an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    /// Take a server over by hand.
+    Takeover {
+        /// The server's id.
+        server: String,
+        /// Who asks; none: the plugin's default.
+        actor: Option<String>,
+    },
+    /// Restore a server by hand.
+    Restore {
+        /// The server's id.
+        server: String,
+        /// Who asks; none: the plugin's default.
+        actor: Option<String>,
+    },
+    /// Take a queued server out of the queue.
+    Cancel {
+        /// The server's id.
+        server: String,
+        /// Who asks; none: the plugin's default.
+        actor: Option<String>,
+    },
+    /// Replace the configuration.
+    Configure {
+        /// The new one.
+        config: Value,
+    },
+}
+
+impl Call {
+    /// The name of the step.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Takeover { .. } => "takeover",
+            Self::Restore { .. } => "restore",
+            Self::Cancel { .. } => "cancel",
+            Self::Configure { .. } => "configure",
+        }
+    }
+
+    /// The server it concerns, if it concerns one.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        match self {
+            Self::Takeover { server, .. } | Self::Restore { server, .. } | Self::Cancel { server, .. } => Some(server),
+            Self::Configure { .. } => None,
+        }
+    }
+}
+
+/// The six events of a monitored server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// A network connection was made.
+    Connected,
+    /// The network connection ended.
+    Disconnected,
+    /// The startup message came.
+    Startup,
+    /// A keep-alive message came.
+    KeepAlive,
+    /// It was shut down normally.
+    ShutdownNormal,
+    /// It exited with an error.
+    ShutdownAbnormal,
+}
+
+impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Connected,
+        Self::Disconnected,
+        Self::Startup,
+        Self::KeepAlive,
+        Self::ShutdownNormal,
+        Self::ShutdownAbnormal,
+    ];
+
+    /// The name of the step.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+            Self::Startup => "startup",
+            Self::KeepAlive => "keep_alive",
+            Self::ShutdownNormal => "shutdown_normal",
+            Self::ShutdownAbnormal => "shutdown_abnormal",
+        }
+    }
+}
+
+/// Something wrong in a scenario document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where, as a JSON pointer; "" is the whole document.
+    pub pointer: String,
+    /// The line in the file, from 1.
+    pub line: usize,
+    /// What is wrong and what is expected.
+    pub text: String,
+}
+
+/// A file that is no scenario: all of its faults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadScenario {
+    /// The file, as it was named.
+    pub file: String,
+    /// At least one.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for BadScenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, fault) in self.faults.iter().enumerate() {
+            let pointer = if fault.pointer.is_empty() { String::new() } else { format!("{}: ", fault.pointer) };
+            let end = if n + 1 < self.faults.len() { "\n" } else { "" };
+            write!(f, "{}:{}: {pointer}{}{end}", self.file, fault.line, fault.text)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BadScenario {}
+
+impl Scenario {
+    /// Reads and checks a document; `file` names it in faults.
+    ///
+    /// # Errors
+    /// Every fault of the document, in its order.
+    pub fn parse(file: &str, text: &str) -> Result<Self, BadScenario> {
+        let bad = |faults| BadScenario { file: file.to_owned(), faults };
+        let document: Value = serde_json::from_str(text).map_err(|e| {
+            let text = format!("not JSON: {e}");
+            bad(vec![Fault { pointer: String::new(), line: e.line(), text }])
+        })?;
+        check::check(&document).map_err(|faults| {
+            let place = |(pointer, what): (String, String)| Fault {
+                line: locate::line_of(text, &pointer),
+                pointer,
+                text: what,
+            };
+            let mut faults: Vec<Fault> = faults.into_iter().map(place).collect();
+            faults.sort_by_key(|fault| fault.line);
+            bad(faults)
+        })
+    }
+
+    /// The ids of the servers that the first configuration monitors, in its order.
+    #[must_use]
+    pub fn servers(&self) -> Vec<String> {
+        check::servers_of(&self.config)
+    }
+}

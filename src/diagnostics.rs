@@ -1,0 +1,115 @@
+//! The `log` facade, bridged to the host of the instance on whose behalf a thread works.
+//!
+//! A thread outside the plugin has no such instance, and what it logs goes nowhere. What is logged on a thread while the host's `log` runs there
+//! is dropped and counted, so that a host which calls in from its log cannot go round in circles. Never log with a lock held: the host may call in.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use vms_failover_abi as abi;
+
+use crate::error::cut;
+use crate::log::{Entry, Words};
+use crate::runtime::Host;
+
+const LINE_MAX: usize = 1024;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<dyn Host>>> = const { RefCell::new(None) };
+    static LOGGING: Cell<bool> = const { Cell::new(false) };
+}
+
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+struct Bridge;
+
+impl Log for Bridge {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        current().is_some_and(|host| metadata.level() <= host.log_level())
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let Some(host) = current() else { return };
+        if LOGGING.replace(true) {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if record.level() <= host.log_level() {
+            let dropped = DROPPED.swap(0, Ordering::Relaxed);
+            if dropped > 0 {
+                host.log(
+                    Level::Warn,
+                    "vms_failover",
+                    &format!("{dropped} lines were logged inside the host's log and dropped"),
+                );
+            }
+            host.log(record.level(), record.target(), &line(&record.args().to_string()));
+        }
+        LOGGING.set(false);
+    }
+
+    fn flush(&self) {}
+}
+
+/// Sets the bridge up; once in a process, later calls do nothing.
+pub fn install() {
+    static BRIDGE: Bridge = Bridge;
+    if log::set_logger(&BRIDGE).is_ok() {
+        log::set_max_level(LevelFilter::Debug);
+    }
+}
+
+/// While it lives, what the thread logs goes to this host.
+pub struct Entered(Option<Arc<dyn Host>>);
+
+/// Works on behalf of `host` from now on.
+pub fn enter(host: Arc<dyn Host>) -> Entered {
+    Entered(CURRENT.with(|current| current.replace(Some(host))))
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let before = self.0.take();
+        CURRENT.with(|current| *current.borrow_mut() = before);
+    }
+}
+
+fn current() -> Option<Arc<dyn Host>> {
+    CURRENT.with(|current| current.borrow().clone())
+}
+
+/// Says an entry in the diagnostic log, too.
+pub fn mirror(entry: &Entry, words: &Words) {
+    let level = match words.severity {
+        abi::VMSF_SEVERITY_DEBUG => Level::Debug,
+        abi::VMSF_SEVERITY_INFO => Level::Info,
+        abi::VMSF_SEVERITY_WARNING => Level::Warn,
+        _ => Level::Error,
+    };
+    match &entry.server {
+        Some(server) => log::log!(level, "{}: {}", server.id, words.text),
+        None => log::log!(level, "{}", words.text),
+    }
+}
+
+/// One line, control characters escaped, at most 1,024 bytes.
+fn line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    cut(line, LINE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_and_bounded() {
+        assert_eq!(line("a\nb\0c\u{7f}"), "a\\nb\\u{0}c\\u{7f}");
+        assert!(line(&"ä".repeat(4000)).len() <= LINE_MAX);
+    }
+}

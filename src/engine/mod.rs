@@ -1,0 +1,467 @@
+//! The engine: a deterministic function of (state, input, now). No clock, thread, lock, I/O, hash map order or float.
+//!
+//! The story. Each monitored server has a *health* (`health`), driven by its messages and by its silence. When it fails, its
+//! *takeover state* (`takeover`) goes from none to queued, and as soon as the one *slot* is free to taking_over: the host is asked
+//! to run in its place. The host's answer makes it taken_over (or queues it again, after a delay). When the server is back and stable,
+//! or an operator says so, it is restoring, and with the host's answer none again; the next in the queue has the slot at the same instant.
+//!
+//! How it is driven. `runtime` hands in what was reported, in order (`take_in`), then lets time act (`advance`): health deadlines in configuration
+//! order, overdue answers, restores that are due, and last the free slot. Both write what they decide into a list of `Output`s.
+//! `next_wake` says when time acts next; a spurious `advance` does no harm.
+//!
+//! Invariants, held by the property tests: at most one takeover at a time; none without a failed health or an operator; no deadline
+//! moved later by a repeated message; every failed server is queued, covered, blocked with a reason, or waits for an operator.
+
+mod alarms;
+pub mod command;
+pub mod health;
+pub mod output;
+pub mod policy;
+mod restore;
+mod takeover;
+mod timers;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use command::{Command, Input};
+use health::{Effect, EventKind, Health, Phase};
+use output::{Actor, Alarm, Block, Cause, Note, Operation, Output, What};
+use policy::{Policy, ServerKey, ServerPolicy};
+use takeover::{GivenUp, Takeover};
+use timers::Timers;
+
+use crate::time::{Mono, SECOND_NS, Span};
+
+/// While anything runs, a wake-up is planned at least this often: it bounds how long a pause can stay unnoticed.
+const HEARTBEAT: Span = Span(SECOND_NS);
+
+/// What a takeover of a server needs to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The failover server can log in on it.
+    pub authorized: bool,
+    /// There is a good backup of its settings.
+    pub backup: bool,
+}
+
+/// How the driver ran since the last `advance`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ran {
+    /// The driver was busy with the host's callbacks or its own files until then: no pause.
+    pub busy_until: Mono,
+    /// The system slept for so long, unseen by the monotonic clock.
+    pub slept: Span,
+}
+
+/// The whole state. Cloning it gives an independent twin.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    policy: Policy,
+    servers: Vec<Option<Server>>,
+    joined: bool,
+    slot: Option<ServerKey>,
+    queue: BTreeSet<ServerKey>,
+    operations: BTreeMap<u64, Operation>,
+    given_up: VecDeque<GivenUp>,
+    next_id: u64,
+    timers: Timers,
+    /// Something that the slot or the alarms of the queue depend on has changed.
+    unsettled: bool,
+    running: bool,
+    /// The wake-up asked for last.
+    planned: Option<Mono>,
+}
+
+/// One monitored server.
+#[derive(Clone, Debug)]
+struct Server {
+    /// Place in the configuration.
+    order: usize,
+    priority: u32,
+    health: Health,
+    facts: Facts,
+    takeover: Takeover,
+    alarms: BTreeMap<Alarm, Cause>,
+    /// When `never_seen` is due, until the first event.
+    never_seen_at: Option<Mono>,
+}
+
+impl Engine {
+    /// An engine at rest. Every server is taken as not authorized and without a backup, the cluster as not joined, until told otherwise.
+    /// Ids are given from `first_id` on.
+    pub fn new(policy: Policy, first_id: u64) -> Engine {
+        let mut engine = Engine {
+            policy: Policy { servers: Vec::new(), ..policy },
+            servers: Vec::new(),
+            joined: false,
+            slot: None,
+            queue: BTreeSet::new(),
+            operations: BTreeMap::new(),
+            given_up: VecDeque::new(),
+            next_id: first_id,
+            timers: Timers::default(),
+            unsettled: true,
+            running: false,
+            planned: None,
+        };
+        engine.place(policy.servers, Mono(0));
+        engine
+    }
+
+    /// A number never given before: for operations and calls.
+    pub fn new_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// The health of a server.
+    pub fn health(&self, server: ServerKey) -> Option<&Health> {
+        self.get(server).map(|server| &server.health)
+    }
+
+    /// The takeover state of a server.
+    pub fn takeover_state(&self, server: ServerKey) -> Option<output::TakeoverState> {
+        self.get(server).map(|server| server.takeover.state)
+    }
+
+    /// When this server fails unless something is heard.
+    pub fn deadline(&self, server: ServerKey) -> Option<Mono> {
+        self.get(server)?.health.deadline(&self.policy.timeouts)
+    }
+
+    /// Whether a keep-alive changes nothing but this server's deadline.
+    pub fn keep_alive_only_rearms(&self, server: ServerKey) -> bool {
+        self.get(server).is_some_and(|server| server.health.phase() == Phase::KeepAlive)
+    }
+
+    /// Which server holds the slot.
+    pub fn slot(&self) -> Option<ServerKey> {
+        self.slot
+    }
+
+    /// Whether this alarm stands for this server.
+    pub fn stands(&self, server: ServerKey, alarm: Alarm) -> bool {
+        self.get(server).is_some_and(|server| server.alarms.contains_key(&alarm))
+    }
+
+    /// Whether the server waits for an operator (or for a new failure).
+    pub fn waits_for_operator(&self, server: ServerKey) -> bool {
+        self.get(server).is_some_and(|server| server.takeover.hold.is_some())
+    }
+
+    /// The operation that runs under this id.
+    pub fn operation(&self, op: u64) -> Option<&Operation> {
+        self.operations.get(&op)
+    }
+
+    /// The rules in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Monitoring begins, for the first time or again. What was known of a server's health is old; what was begun goes on.
+    pub fn start(&mut self, now: Mono, out: &mut Vec<Output>) {
+        self.running = true;
+        self.unsettled = true;
+        self.planned = None;
+        self.timers.clear();
+        for key in self.keys_in_order() {
+            let never_seen_at = now + self.policy.timeouts.connected;
+            if let Some(server) = self.get_mut(key) {
+                server.health.start(now);
+                server.never_seen_at = Some(never_seen_at);
+            }
+            self.resume(key, now, out);
+            self.touch(key);
+        }
+    }
+
+    /// Monitoring ends; nothing more is declared until the next start.
+    pub fn stop(&mut self) {
+        self.running = false;
+        self.planned = None;
+    }
+
+    /// Takes in what was reported, at `now`.
+    pub fn take_in(&mut self, now: Mono, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Event { server, kind, at } => self.event(now, server, kind, at, out),
+            Input::EventsLost { server, at } => self.events_lost(now, server, at, out),
+            Input::Facts { server, facts } => {
+                if let Some(server) = self.get_mut(server) {
+                    server.facts = facts;
+                }
+                self.unsettled = true;
+            }
+            Input::Cluster { joined } => {
+                self.joined = joined;
+                self.unsettled = true;
+            }
+            Input::LateAnswer { op, outcome } => self.late_answer(op, outcome, out),
+            Input::Command(command) => self.command(now, command, out),
+        }
+    }
+
+    /// Lets time act: what is due at `now`, in the order of "One instant".
+    pub fn advance(&mut self, now: Mono, ran: Ran, out: &mut Vec<Output>) {
+        self.notice_pause(now, ran, out);
+        let due = self.due(now);
+        self.end_delays(now, &due);
+        self.fail_the_silent(now, &due, out);
+        self.give_up_the_overdue(now, out);
+        self.restore_what_is_due(now, out);
+        self.settle(now, out);
+        due.into_iter().for_each(|key| self.touch(key));
+        self.planned = self.next_wake(now);
+    }
+
+    /// The servers whose health deadline lies at or before `now`, by what is known.
+    pub fn silent(&self, now: Mono) -> Vec<ServerKey> {
+        self.timers.due(now).filter(|key| self.deadline(*key).is_some_and(|at| at <= now)).collect()
+    }
+
+    /// When time acts next; never later than that, while anything runs at most a heartbeat away.
+    pub fn next_wake(&self, now: Mono) -> Option<Mono> {
+        if !self.running {
+            return None;
+        }
+        let overdue = self.operations.values().map(|operation| operation.deadline).min();
+        let next = self.timers.next().into_iter().chain(overdue).min()?;
+        Some(next.min(now + HEARTBEAT))
+    }
+
+    fn due(&mut self, now: Mono) -> Vec<ServerKey> {
+        let mut due: Vec<ServerKey> = std::iter::from_fn(|| self.timers.pop(now)).collect();
+        due.sort_by_key(|key| self.order(*key));
+        due
+    }
+
+    fn notice_pause(&mut self, now: Mono, ran: Ran, out: &mut Vec<Output>) {
+        let late = self.planned.map_or(Span::ZERO, |planned| now - planned.max(ran.busy_until));
+        let late = if late > self.policy.pause_tolerance { late } else { Span::ZERO };
+        let pause = late + ran.slept;
+        if pause == Span::ZERO || self.planned.is_none() {
+            return;
+        }
+        out.push(Output::plain(None, What::Note(Note::Paused(pause))));
+        let timeouts = self.policy.timeouts;
+        for server in self.servers.iter_mut().flatten() {
+            server.health.paused(pause, now, &timeouts);
+            server.takeover.paused(pause);
+            server.never_seen_at = server.never_seen_at.map(|at| at + pause);
+        }
+    }
+
+    fn fail_the_silent(&mut self, now: Mono, due: &[ServerKey], out: &mut Vec<Output>) {
+        let timeouts = self.policy.timeouts;
+        let mut failing: Vec<(Option<Mono>, ServerKey)> =
+            due.iter().map(|key| (self.deadline(*key).filter(|at| *at <= now), *key)).collect();
+        // Stable: servers of one instant stay in configuration order.
+        failing.sort_by_key(|(deadline, _)| deadline.unwrap_or(now));
+        for (_, key) in failing {
+            self.notice_never_seen(now, key, out);
+            let Some(server) = self.get_mut(key) else { continue };
+            let Some((from, reason)) = server.health.fail(now, &timeouts) else { continue };
+            let failed_at = server.health.failure().map(|(_, at)| at);
+            let what = What::Health { from, to: Phase::Failed, reason: Some(reason), failed_at };
+            out.push(Output::plain(Some(key), what));
+            self.health_changed(key, out);
+            self.failed(key, out);
+        }
+    }
+
+    fn notice_never_seen(&mut self, now: Mono, key: ServerKey, out: &mut Vec<Output>) {
+        let Some(server) = self.get_mut(key) else { return };
+        if server.never_seen_at.is_some_and(|at| at <= now) {
+            server.never_seen_at = None;
+            self.raise(key, Alarm::NeverSeen, Cause::State, out);
+        }
+    }
+
+    fn event(&mut self, now: Mono, key: ServerKey, kind: EventKind, at: Mono, out: &mut Vec<Output>) {
+        let timeouts = self.policy.timeouts;
+        let Some(server) = self.get_mut(key) else { return };
+        server.never_seen_at = None;
+        let effect = server.health.event(kind, at.min(now), &timeouts);
+        let phase = server.health.phase();
+        self.end(key, Alarm::NeverSeen, out);
+        let note = |why| What::Note(Note::Unmoved { event: kind, why, phase });
+        match effect {
+            Effect::Entered { from } => {
+                out.push(Output::plain(Some(key), What::Health { from, to: phase, reason: None, failed_at: None }));
+                self.health_changed(key, out);
+            }
+            Effect::Rearmed => return,
+            Effect::Stayed if kind == EventKind::Disconnected => {
+                out.push(Output::plain(Some(key), What::Note(Note::Disconnected)));
+            }
+            Effect::Stayed => out.push(Output::plain(Some(key), note("repeated"))),
+            Effect::Stale => out.push(Output::plain(Some(key), note("stale"))),
+            Effect::Ignored => out.push(Output::plain(Some(key), note("ignored"))),
+        }
+        self.touch(key);
+    }
+
+    fn events_lost(&mut self, now: Mono, key: ServerKey, at: Mono, out: &mut Vec<Output>) {
+        let timeouts = self.policy.timeouts;
+        let Some(server) = self.get_mut(key) else { return };
+        server.health.messages_lost(at.min(now), &timeouts);
+        out.push(Output::plain(Some(key), What::Note(Note::EventsLost)));
+    }
+
+    fn command(&mut self, now: Mono, command: Command, out: &mut Vec<Output>) {
+        self.unsettled = true;
+        if self.accepts(std::iter::empty(), &command).is_err() {
+            return self.overtaken(&command, out);
+        }
+        let (actor, request) = (command.actor(), command.request());
+        match command {
+            Command::Takeover { server, actor, request } => {
+                self.enqueue_for_operator(now, server, Actor::Operator(actor), request, out);
+            }
+            Command::Restore { server, actor, request } => {
+                self.begin_restore(now, server, Actor::Operator(actor), Some(request), out);
+            }
+            Command::Cancel { server, .. } => self.cancel(server, actor, request, out),
+            Command::Complete { op, outcome, error } => self.completed(now, op, outcome, error, out),
+            Command::Progress { op, permille, text } => {
+                let server = self.operations.get(&op).map(|operation| operation.server);
+                out.push(Output::plain(server, What::Note(Note::Progress { op, permille, text })));
+            }
+            Command::Configure(policy) => self.configure(now, policy, out),
+        }
+    }
+
+    /// What was accepted no longer fits: said, not done.
+    fn overtaken(&mut self, command: &Command, out: &mut Vec<Output>) {
+        let (call, server) = match command {
+            Command::Takeover { server, .. } => ("takeover", Some(*server)),
+            Command::Restore { server, .. } => ("restore", Some(*server)),
+            Command::Cancel { server, .. } => ("cancel", Some(*server)),
+            Command::Complete { .. } => ("complete", None),
+            Command::Progress { .. } => ("progress", None),
+            Command::Configure(_) => ("configure", None),
+        };
+        let what = What::Note(Note::Overtaken { call });
+        out.push(Output { server, actor: command.actor(), request: command.request(), what });
+    }
+
+    fn configure(&mut self, now: Mono, policy: Policy, out: &mut Vec<Output>) {
+        let turned_on = policy.automatic_takeover && !self.policy.automatic_takeover;
+        for key in self.keys_missing_in(&policy) {
+            self.leave_queue(key, "removed", None, None, out);
+            self.end_all(key, out);
+            self.timers.disarm(key);
+            self.servers[key.index()] = None;
+        }
+        for server in policy.servers.iter().filter(|server| server.readdressed) {
+            self.become_another_machine(now, server.key, out);
+        }
+        let servers = policy.servers.clone();
+        self.policy = Policy { servers: Vec::new(), ..policy };
+        self.place(servers, now);
+        for key in self.keys_in_order() {
+            if turned_on {
+                self.queue_if_overlooked(key, out);
+            }
+            self.evaluate_both_alive(key, out);
+            self.touch(key);
+        }
+    }
+
+    /// Host or port changed: what is known of the old machine says nothing of the new one.
+    fn become_another_machine(&mut self, now: Mono, key: ServerKey, out: &mut Vec<Output>) {
+        self.leave_queue(key, "readdressed", None, None, out);
+        let never_seen_at = now + self.policy.timeouts.connected;
+        let Some(server) = self.get_mut(key) else { return };
+        let from = server.health.phase();
+        server.health = Health::default();
+        server.takeover = Takeover::default();
+        server.never_seen_at = Some(never_seen_at);
+        if from != Phase::Unknown {
+            let what = What::Health { from, to: Phase::Unknown, reason: None, failed_at: None };
+            out.push(Output::plain(Some(key), what));
+        }
+        self.end_all(key, out);
+    }
+
+    fn place(&mut self, servers: Vec<ServerPolicy>, now: Mono) {
+        let never_seen_at = now + self.policy.timeouts.connected;
+        for (order, entry) in servers.iter().enumerate() {
+            let index = entry.key.index();
+            if self.servers.len() <= index {
+                self.servers.resize(index + 1, None);
+            }
+            let server = self.servers[index].get_or_insert_with(|| Server::new(never_seen_at));
+            server.order = order;
+            server.priority = entry.priority;
+        }
+        self.policy.servers = servers;
+    }
+
+    fn keys_in_order(&self) -> Vec<ServerKey> {
+        self.policy.servers.iter().map(|server| server.key).collect()
+    }
+
+    fn keys_missing_in(&self, policy: &Policy) -> impl Iterator<Item = ServerKey> + use<> {
+        let stay: BTreeSet<ServerKey> = policy.servers.iter().map(|server| server.key).collect();
+        let gone: Vec<_> = self.keys_in_order().into_iter().filter(|key| !stay.contains(key)).collect();
+        gone.into_iter()
+    }
+
+    fn block(&self, key: ServerKey) -> Option<Block> {
+        let facts = self.get(key)?.facts;
+        if !self.joined {
+            Some(Block::NotInCluster)
+        } else if !facts.authorized {
+            Some(Block::NotAuthorized)
+        } else if !facts.backup {
+            Some(Block::NoBackup)
+        } else {
+            None
+        }
+    }
+
+    /// Sets the timer of a server by all that it waits for.
+    fn touch(&mut self, key: ServerKey) {
+        let Some(server) = self.get(key) else { return };
+        let deadline = server.health.deadline(&self.policy.timeouts);
+        let waits = server.takeover.waits(self.policy.automatic_restore);
+        if let Some(at) = deadline.into_iter().chain(waits).chain(server.never_seen_at).min() {
+            self.timers.arm(key, at);
+        }
+    }
+
+    fn get(&self, key: ServerKey) -> Option<&Server> {
+        self.servers.get(key.index())?.as_ref()
+    }
+
+    fn get_mut(&mut self, key: ServerKey) -> Option<&mut Server> {
+        self.servers.get_mut(key.index())?.as_mut()
+    }
+
+    fn order(&self, key: ServerKey) -> usize {
+        self.get(key).map_or(usize::MAX, |server| server.order)
+    }
+}
+
+impl Server {
+    fn new(never_seen_at: Mono) -> Server {
+        Server {
+            order: 0,
+            priority: 0,
+            health: Health::default(),
+            facts: Facts { authorized: false, backup: false },
+            takeover: Takeover::default(),
+            alarms: BTreeMap::new(),
+            never_seen_at: Some(never_seen_at),
+        }
+    }
+}
+
+impl Output {
+    fn plain(server: Option<ServerKey>, what: What) -> Output {
+        Output { server, actor: None, request: None, what }
+    }
+}

@@ -1,0 +1,13 @@
+//! The border: the one exported symbol, the table of functions, the host's table of callbacks. All `unsafe` of the plugin lives here, and no policy.
+//!
+//! Every function goes through `guard` (handles, threads, panics), reads its inputs through `text` and `host`, and calls one method of
+//! `runtime`. Only `host` ever calls a pointer of the host.
+
+mod api;
+mod entry;
+mod guard;
+mod host;
+mod instance;
+mod options;
+pub mod os;
+mod text;

@@ -1,0 +1,150 @@
+//! Text and bytes in and out of the border (header, rule 3).
+
+use std::ffi::c_char;
+
+use vms_failover_abi as abi;
+
+use crate::error::Error;
+
+/// Longest configuration, in bytes.
+pub const CONFIG_MAX: usize = 256 * 1024 * 1024;
+/// Longest edit, in bytes.
+pub const EDIT_MAX: usize = 1024 * 1024;
+/// Longest JSON of any other call, in bytes.
+pub const JSON_MAX: usize = 64 * 1024;
+/// Longest id, in bytes.
+pub const ID_MAX: usize = 64;
+/// Longest secret, in bytes.
+pub const SECRET_MAX: usize = 4096;
+
+/// The text at `text`, `len` bytes; NULL with 0 is empty.
+///
+/// # Safety
+/// `text` is NULL, or `len` bytes are readable there until the call of the host returns.
+pub unsafe fn read<'a>(what: &str, text: *const c_char, len: usize, max: usize) -> Result<&'a str, Error> {
+    if len > max {
+        return Err(Error::new(abi::VMSF_ERR_LIMIT, format!("{what} has {len} bytes, allowed are {max}")));
+    }
+    if text.is_null() {
+        return if len == 0 { Ok("") } else { Err(Error::null(what)) };
+    }
+    // SAFETY: not NULL, and the caller vouches for `len` readable bytes (rule 3: inputs are read before the call returns).
+    let bytes = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), len) };
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        Error::new(abi::VMSF_ERR_UTF8, format!("{what} is not UTF-8 from byte {} on", error.valid_up_to()))
+    })?;
+    match text.find('\0') {
+        Some(at) => Err(Error::new(abi::VMSF_ERR_UTF8, format!("{what} holds a NUL at byte {at}"))),
+        None => Ok(text),
+    }
+}
+
+/// Checks the place and length of a secret.
+pub fn check_secret(secret: *const u8, len: usize) -> Result<(), Error> {
+    if len > SECRET_MAX {
+        return Err(Error::new(abi::VMSF_ERR_LIMIT, format!("the secret has {len} bytes, allowed are {SECRET_MAX}")));
+    }
+    if secret.is_null() && len > 0 { Err(Error::null("secret")) } else { Ok(()) }
+}
+
+/// Writes a text into the host's buffer, whole or not at all.
+///
+/// # Safety
+/// `buf` is NULL, or `cap` bytes are writable there; `len` is NULL, or one `usize` is writable there.
+pub unsafe fn write(text: &str, buf: *mut c_char, cap: usize, len: *mut usize) -> Result<(), Error> {
+    if len.is_null() {
+        return Err(Error::null("len"));
+    }
+    if buf.is_null() && cap > 0 {
+        return Err(Error::null("buf"));
+    }
+    // SAFETY: not NULL, and the caller vouches for it; it need not be aligned (rule 3).
+    unsafe { len.write_unaligned(text.len()) };
+    // SAFETY: the caller vouches for `cap` writable bytes (rule 3).
+    if unsafe { fill(text, buf, cap) } { Ok(()) } else { Err(Error::new(abi::VMSF_ERR_TOO_SMALL, "")) }
+}
+
+/// Writes text and NUL if they fit, else "" where there is room for that.
+///
+/// # Safety
+/// `cap` bytes are writable at `buf`, which may be NULL if `cap` is 0.
+pub unsafe fn fill(text: &str, buf: *mut c_char, cap: usize) -> bool {
+    let fits = text.len() < cap;
+    let text = if fits { text } else { "" };
+    if cap > 0 {
+        let buf = buf.cast::<u8>();
+        // SAFETY: the text with its NUL is at most `cap` bytes, which are writable; the host's buffer is not the plugin's text (rule 3).
+        unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), buf, text.len()) };
+        // SAFETY: text.len() < cap (rule 3).
+        let end = unsafe { buf.add(text.len()) };
+        // SAFETY: one of the `cap` writable bytes (rule 3).
+        unsafe { end.write(0) };
+    }
+    fits
+}
+
+/// Writes a value to the host.
+///
+/// # Safety
+/// `out` is NULL, or one `T` is writable there.
+pub unsafe fn put<T>(what: &str, out: *mut T, value: T) -> Result<(), Error> {
+    if out.is_null() {
+        return Err(Error::null(what));
+    }
+    // SAFETY: not NULL, and the caller vouches for it; it need not be aligned (rule 3).
+    unsafe { out.write_unaligned(value) };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write_into(text: &str, cap: usize) -> (Result<(), Error>, usize, Vec<u8>) {
+        let mut buf = vec![b'x'; cap];
+        let mut len = 99;
+        // SAFETY: the buffer has `cap` bytes (rule 3).
+        let result = unsafe { write(text, buf.as_mut_ptr().cast(), cap, &mut len) };
+        (result, len, buf)
+    }
+
+    #[test]
+    fn a_text_is_written_whole_with_its_nul_or_not_at_all() {
+        assert_eq!(write_into("abc", 4), (Ok(()), 3, b"abc\0".to_vec()));
+        let (result, len, buf) = write_into("abc", 3);
+        assert_eq!((result.unwrap_err().code, len, buf), (abi::VMSF_ERR_TOO_SMALL, 3, b"\0xx".to_vec()));
+        let (result, len, _) = write_into("abc", 0);
+        assert_eq!((result.unwrap_err().code, len), (abi::VMSF_ERR_TOO_SMALL, 3));
+        assert_eq!(write_into("", 1), (Ok(()), 0, b"\0".to_vec()));
+    }
+
+    #[test]
+    fn null_asks_for_the_size_and_null_with_a_size_is_invalid() {
+        let mut len = 0;
+        // SAFETY: NULL with 0 is allowed (rule 3).
+        let result = unsafe { write("abc", std::ptr::null_mut(), 0, &mut len) };
+        assert_eq!((result.unwrap_err().code, len), (abi::VMSF_ERR_TOO_SMALL, 3));
+        // SAFETY: NULL is checked before any use (rule 3).
+        let result = unsafe { write("abc", std::ptr::null_mut(), 7, &mut len) };
+        assert_eq!(result.unwrap_err().code, abi::VMSF_ERR_INVALID);
+    }
+
+    #[test]
+    fn texts_in_are_checked_for_place_length_utf8_and_nul() {
+        let cases: [(&[u8], usize, abi::vmsf_result); 4] = [
+            (b"ok", 2, abi::VMSF_OK),
+            (b"long", 2, abi::VMSF_ERR_LIMIT),
+            (b"a\0b", 9, abi::VMSF_ERR_UTF8),
+            (b"\xff", 9, abi::VMSF_ERR_UTF8),
+        ];
+        for (bytes, max, code) in cases {
+            // SAFETY: the bytes are there (rule 3).
+            let result = unsafe { read("text", bytes.as_ptr().cast(), bytes.len(), max) };
+            assert_eq!(result.map_or_else(|error| error.code, |_| abi::VMSF_OK), code, "{bytes:?}");
+        }
+        // SAFETY: NULL is checked before any use (rule 3).
+        assert_eq!(unsafe { read("text", std::ptr::null(), 0, 9) }, Ok(""));
+        // SAFETY: NULL is checked before any use (rule 3).
+        assert_eq!(unsafe { read("text", std::ptr::null(), 1, 9) }.unwrap_err().code, abi::VMSF_ERR_INVALID);
+    }
+}

@@ -1,0 +1,405 @@
+//! Log entries: what the engine decided, in words and as JSON, and the limit on repetition.
+//!
+//! Pure: knows no clock and no file. Called by `runtime` when an entry is numbered (`Limiter`) and when it is delivered (`Entry`).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use vms_failover_abi as abi;
+
+use crate::engine::output::{Block, Cause, Note, Output, What};
+use crate::engine::policy::ServerKey;
+use crate::time::{Mono, SECOND_NS, Span};
+
+/// Entries of one server a minute that change nothing; what comes beyond is counted, not written (header, rule 14).
+const NOTES_A_MINUTE: u32 = 20;
+const MINUTE: Span = Span(60 * SECOND_NS);
+const HOST_WORDS_MAX: usize = 1024;
+
+/// A server as the log names it.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Its handle at the border.
+    pub handle: abi::vmsf_server,
+    /// Its id.
+    pub id: std::sync::Arc<str>,
+}
+
+/// What an entry tells.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A decision of the engine, with the server that a cause names.
+    Engine(Output, Option<Named>),
+    /// Entries of this server were left out.
+    Suppressed(u32),
+    /// The host kept a callback for so long.
+    HostSlow(Span),
+    /// The host is quick again.
+    HostQuick,
+    /// The instance has panicked.
+    Poisoned(String),
+}
+
+/// One entry, numbered; put into words when it is delivered.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its number.
+    pub seq: u64,
+    /// When.
+    pub at: Mono,
+    /// When, in ms since 1970.
+    pub utc_ms: i64,
+    /// The server concerned.
+    pub server: Option<Named>,
+    /// What it tells.
+    pub subject: Subject,
+}
+
+/// An entry in words.
+pub struct Words {
+    /// VMSF_EVENT_.
+    pub kind: u32,
+    /// VMSF_SEVERITY_.
+    pub severity: u32,
+    /// The sentence, for the diagnostic log.
+    pub text: String,
+    /// The whole entry.
+    pub json: String,
+}
+
+struct Draft {
+    kind: u32,
+    severity: u32,
+    code: &'static str,
+    text: String,
+    details: Value,
+}
+
+impl Entry {
+    /// Puts it into words.
+    pub fn words(&self) -> Words {
+        let draft = self.draft();
+        let mut entry = Map::new();
+        entry.insert("seq".into(), self.seq.into());
+        entry.insert("utc".into(), utc(self.utc_ms).into());
+        entry.insert("severity".into(), severity_name(draft.severity).into());
+        entry.insert("code".into(), draft.code.into());
+        entry.insert("text".into(), draft.text.clone().into());
+        if let Some(server) = &self.server {
+            entry.insert("server".into(), server.id.as_ref().into());
+        }
+        if !draft.details.is_null() {
+            entry.insert("details".into(), draft.details);
+        }
+        if let Subject::Engine(output, _) = &self.subject {
+            if let Some(actor) = &output.actor {
+                entry.insert("actor".into(), actor.name().into());
+            }
+            if let Some(request) = output.request {
+                entry.insert("request".into(), request.into());
+            }
+        }
+        Words { kind: draft.kind, severity: draft.severity, text: draft.text, json: Value::Object(entry).to_string() }
+    }
+
+    fn draft(&self) -> Draft {
+        let alarm = |code, text: String, details| Draft {
+            kind: abi::VMSF_EVENT_ALARM,
+            severity: abi::VMSF_SEVERITY_ALARM,
+            code,
+            text,
+            details,
+        };
+        match &self.subject {
+            Subject::Engine(output, named) => draft(&output.what, named.as_ref(), self.at),
+            Subject::Suppressed(count) => note(
+                abi::VMSF_SEVERITY_WARNING,
+                "suppressed",
+                format!("{count} entries of this server were left out within a minute"),
+                json!({ "count": count }),
+            ),
+            Subject::HostSlow(span) => {
+                let ms = span.whole_ms();
+                let text = format!("the host kept a callback for {ms} ms; everything else waited");
+                alarm("host_slow", text, json!({ "ms": ms }))
+            }
+            Subject::HostQuick => ended("host_slow"),
+            Subject::Poisoned(why) => Draft {
+                kind: abi::VMSF_EVENT_POISONED,
+                severity: abi::VMSF_SEVERITY_ALARM,
+                code: "poisoned",
+                text: format!(
+                    "the plugin has panicked and watches nothing any more: stop, destroy and create it again ({why})"
+                ),
+                details: Value::Null,
+            },
+        }
+    }
+}
+
+fn note(severity: u32, code: &'static str, text: String, details: Value) -> Draft {
+    Draft { kind: abi::VMSF_EVENT_LOG, severity, code, text, details }
+}
+
+fn ended(code: &'static str) -> Draft {
+    Draft {
+        kind: abi::VMSF_EVENT_ALARM_ENDED,
+        severity: abi::VMSF_SEVERITY_INFO,
+        code,
+        text: format!("the cause of the alarm {code} is gone"),
+        details: Value::Null,
+    }
+}
+
+fn draft(what: &What, named: Option<&Named>, at: Mono) -> Draft {
+    match what {
+        What::Health { from, to, reason, failed_at } => {
+            let mut details = json!({ "from": from.name(), "to": to.name() });
+            let mut text = format!("health changed from {} to {}", from.name(), to.name());
+            if let (Some(reason), Some(failed_at)) = (reason, failed_at) {
+                details["reason"] = reason.name().into();
+                details["failed_at_ns"] = failed_at.0.into();
+                text = format!("failed: {} ran out {} ms ago", reason.name(), (at - *failed_at).whole_ms());
+            }
+            let severity = if reason.is_some() { abi::VMSF_SEVERITY_WARNING } else { abi::VMSF_SEVERITY_INFO };
+            Draft { kind: abi::VMSF_EVENT_HEALTH, severity, code: "health", text, details }
+        }
+        What::Takeover { from, to, reason } => Draft {
+            kind: abi::VMSF_EVENT_TAKEOVER,
+            severity: abi::VMSF_SEVERITY_INFO,
+            code: "takeover",
+            text: format!("takeover state changed from {} to {} ({reason})", from.name(), to.name()),
+            details: json!({ "from": from.name(), "to": to.name(), "reason": reason }),
+        },
+        What::Begin(operation) => note(
+            abi::VMSF_SEVERITY_DEBUG,
+            "begin",
+            format!("the host is asked for the {}", operation.kind.name()),
+            json!({ "op": operation.id, "operation": operation.kind.name() }),
+        ),
+        What::Completed { op, kind, outcome, error } => {
+            let mut details = json!({ "op": op, "operation": kind.name(), "outcome": outcome.name() });
+            let mut text = format!("the {} ended: {}", kind.name(), outcome.name());
+            if let Some(error) = error {
+                details["error"] = error.as_str().into();
+                text = format!("{text} ({error})");
+            }
+            Draft {
+                kind: abi::VMSF_EVENT_COMPLETED,
+                severity: abi::VMSF_SEVERITY_INFO,
+                code: "completed",
+                text,
+                details,
+            }
+        }
+        What::OperationOver { op, kind, reason } => Draft {
+            kind: abi::VMSF_EVENT_OPERATION_OVER,
+            severity: abi::VMSF_SEVERITY_WARNING,
+            code: "operation_over",
+            text: format!("the {} was given up ({reason}): the host must stop it and undo what it did", kind.name()),
+            details: json!({ "op": op, "operation": kind.name(), "reason": reason }),
+        },
+        What::Alarm { code, cause } => {
+            let (text, details) = alarm_words(code.code(), cause, named);
+            Draft { kind: abi::VMSF_EVENT_ALARM, severity: abi::VMSF_SEVERITY_ALARM, code: code.code(), text, details }
+        }
+        What::AlarmEnded { code } => ended(code.code()),
+        What::Note(kind) => note_words(kind),
+    }
+}
+
+fn note_words(kind: &Note) -> Draft {
+    let (debug, info, warning) = (abi::VMSF_SEVERITY_DEBUG, abi::VMSF_SEVERITY_INFO, abi::VMSF_SEVERITY_WARNING);
+    match kind {
+        Note::Unmoved { event, why, phase } => note(
+            debug,
+            why,
+            format!("{} in {}: {why}, the deadline stays", event.name(), phase.name()),
+            json!({ "event": event.name(), "phase": phase.name() }),
+        ),
+        Note::Disconnected => {
+            note(info, "disconnected", "the connection ended; no deadline moves for that".into(), Value::Null)
+        }
+        Note::Paused(span) => note(
+            warning,
+            "paused",
+            format!("the plugin did not run for {} ms; running deadlines were moved by that", span.whole_ms()),
+            json!({ "ms": span.whole_ms() }),
+        ),
+        Note::EventsLost => note(
+            warning,
+            "events_lost",
+            "more messages than the plugin could take in; the server is given a normal restart's time".into(),
+            Value::Null,
+        ),
+        Note::Overtaken { call } => {
+            note(info, "overtaken", format!("an accepted {call} found nothing to do any more"), json!({ "call": call }))
+        }
+        Note::Progress { op, permille, text } => Draft {
+            kind: abi::VMSF_EVENT_PROGRESS,
+            ..note(info, "progress", text.clone(), json!({ "op": op, "permille": permille, "text": text }))
+        },
+    }
+}
+
+fn alarm_words(code: &str, cause: &Cause, named: Option<&Named>) -> (String, Value) {
+    let holder = named.map_or("?", |named| named.id.as_ref());
+    match (code, cause) {
+        ("not_covered", _) => (
+            format!(
+                "not covered: the failover server is taken by '{holder}'; this server has its turn when that one is restored"
+            ),
+            json!({ "holder": holder }),
+        ),
+        (_, Cause::Block(block)) => {
+            let todo = match block {
+                Block::NotInCluster => "join the cluster",
+                Block::NotAuthorized => "authorize the failover server at this server",
+                Block::NoBackup => "back the server up",
+            };
+            (format!("the takeover cannot start ({}): {todo}", block.name()), json!({ "reason": block.name() }))
+        }
+        ("takeover_required", Cause::Failure(at)) => (
+            "the server has failed and waits for an operator: take it over, or bring it back".into(),
+            json!({ "failed_at_ns": at.0 }),
+        ),
+        ("late_answer", Cause::Operation(op)) => {
+            ("the host did what had been given up: it must undo it".into(), json!({ "op": op }))
+        }
+        (_, Cause::Operation(op)) => {
+            ("the host could not do it; it is tried again after a delay".into(), json!({ "op": op }))
+        }
+        ("restore_possible", _) => ("the server is back and stable: restore it".into(), Value::Null),
+        ("both_alive", _) => {
+            ("the server keeps alive while it is taken over: it has two owners; restore it".into(), Value::Null)
+        }
+        ("never_seen", _) => {
+            ("nothing was heard of this server yet: check its address and its link".into(), Value::Null)
+        }
+        _ => (code.replace('_', " "), Value::Null),
+    }
+}
+
+/// `2026-01-01T00:00:00.000Z`; what lies outside the calendar is the epoch.
+fn utc(utc_ms: i64) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(utc_ms).unwrap_or_default();
+    time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// The name of a severity.
+pub fn severity_name(severity: u32) -> &'static str {
+    match severity {
+        abi::VMSF_SEVERITY_DEBUG => "debug",
+        abi::VMSF_SEVERITY_INFO => "info",
+        abi::VMSF_SEVERITY_WARNING => "warning",
+        _ => "alarm",
+    }
+}
+
+/// The words of a host, cut to what an entry may carry.
+pub fn host_words(text: &str) -> String {
+    crate::error::cut(text.to_owned(), HOST_WORDS_MAX)
+}
+
+/// Counts entries that change nothing, per server.
+#[derive(Debug, Default)]
+pub struct Limiter {
+    windows: BTreeMap<ServerKey, Window>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    since: Mono,
+    written: u32,
+    left_out: u32,
+}
+
+/// What to do with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Write it.
+    Write,
+    /// First say how many were left out, then write it.
+    WriteAfter(u32),
+    /// Leave it out.
+    LeaveOut,
+}
+
+impl Limiter {
+    /// Judges an entry about to be numbered.
+    pub fn judge(&mut self, output: &Output, at: Mono) -> Verdict {
+        let (Some(server), What::Note(_)) = (output.server, &output.what) else { return Verdict::Write };
+        let fresh = Window { since: at, written: 0, left_out: 0 };
+        let window = self.windows.entry(server).or_insert(fresh);
+        let left_out = if at - window.since >= MINUTE { std::mem::replace(window, fresh).left_out } else { 0 };
+        if window.written == NOTES_A_MINUTE {
+            window.left_out += 1;
+            return Verdict::LeaveOut;
+        }
+        window.written += 1;
+        if left_out == 0 { Verdict::Write } else { Verdict::WriteAfter(left_out) }
+    }
+
+    /// Forgets a removed server.
+    pub fn forget(&mut self, server: ServerKey) {
+        self.windows.remove(&server);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note_of(server: u32) -> Output {
+        let what = What::Note(Note::Disconnected);
+        Output { server: Some(ServerKey(server)), actor: None, request: None, what }
+    }
+
+    #[test]
+    fn beyond_twenty_a_minute_entries_are_counted_and_the_count_is_said() {
+        let mut limiter = Limiter::default();
+        let second = |s: u64| Mono(s * SECOND_NS);
+        for _ in 0..20 {
+            assert_eq!(limiter.judge(&note_of(1), second(1)), Verdict::Write);
+        }
+        for _ in 0..7 {
+            assert_eq!(limiter.judge(&note_of(1), second(60)), Verdict::LeaveOut);
+        }
+        assert_eq!(limiter.judge(&note_of(2), second(60)), Verdict::Write, "another server has its own count");
+        assert_eq!(limiter.judge(&note_of(1), second(61)), Verdict::WriteAfter(7));
+        assert_eq!(limiter.judge(&note_of(1), second(62)), Verdict::Write);
+    }
+
+    #[test]
+    fn changes_and_alarms_are_never_left_out() {
+        let mut limiter = Limiter::default();
+        let alarm = What::Alarm { code: crate::engine::output::Alarm::BothAlive, cause: Cause::State };
+        let output = Output { what: alarm, ..note_of(1) };
+        for _ in 0..100 {
+            assert_eq!(limiter.judge(&output, Mono(1)), Verdict::Write);
+        }
+    }
+
+    #[test]
+    fn an_entry_is_one_json_object_with_its_number_time_and_server() {
+        let server = Named { handle: 7, id: "a".into() };
+        let entry = Entry {
+            seq: 3,
+            at: Mono(5),
+            utc_ms: 1_767_225_600_123,
+            server: Some(server),
+            subject: Subject::Suppressed(2),
+        };
+        let value: Value = serde_json::from_str(&entry.words().json).unwrap();
+        assert_eq!(value["seq"], 3);
+        assert_eq!(value["utc"], "2026-01-01T00:00:00.123Z");
+        assert_eq!(value["severity"], "warning");
+        assert_eq!(value["server"], "a");
+        assert_eq!(value["details"]["count"], 2);
+    }
+
+    #[test]
+    fn a_time_outside_the_calendar_does_no_harm() {
+        assert_eq!(utc(i64::MAX), "1970-01-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,121 @@
+//! Replacing and editing the configuration of a living instance: checked, kept on disk, then in force, in that order.
+//!
+//! Parsing and the disk come with no lock held. Called by `ffi` for `configure` and `edit`, one at a time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Runtime;
+use super::core::Core;
+use super::servers::{self, Servers};
+use crate::config::{self, Config, Fault, ParseError};
+use crate::engine::command::{Command, Refusal};
+use crate::error::Error;
+
+/// Why a configuration is not in force.
+#[derive(Debug)]
+pub enum Rejected {
+    /// It has faults.
+    Faults(Vec<Fault>),
+    /// Something else is wrong.
+    Error(Error),
+}
+
+impl From<Error> for Rejected {
+    fn from(error: Error) -> Rejected {
+        Rejected::Error(error)
+    }
+}
+
+impl From<ParseError> for Rejected {
+    fn from(error: ParseError) -> Rejected {
+        match error {
+            ParseError::Json(text) => Rejected::Error(Error::new(vms_failover_abi::VMSF_ERR_JSON, text)),
+            ParseError::Faults(faults) => Rejected::Faults(faults),
+        }
+    }
+}
+
+impl Runtime {
+    /// Replaces the configuration by the one in `json`.
+    pub fn configure(&self, json: &[u8], dry_run: bool) -> Result<(), Rejected> {
+        self.bring_in(Config::parse(json)?, dry_run)
+    }
+
+    /// Changes the configuration by the edit in `json`.
+    pub fn edit(&self, json: &[u8], dry_run: bool) -> Result<(), Rejected> {
+        let edit = config::document(json)?;
+        let next = self.config().edited(&edit).map_err(Rejected::Faults)?;
+        self.bring_in(next, dry_run)
+    }
+
+    fn bring_in(&self, next: Config, dry_run: bool) -> Result<(), Rejected> {
+        let before = self.config();
+        let servers = Arc::new(self.servers.read().placed(&next));
+        let next = Arc::new(next);
+        {
+            let mut core = self.core.lock();
+            self.catch_up(&mut core);
+            self.check_drops(&core, &before, &next)?;
+        }
+        if dry_run {
+            return Ok(());
+        }
+        self.store.keep_config(&next.to_json())?;
+        self.put_in_force(&before, &next, servers).inspect_err(|_| {
+            // A takeover began while the file was written: what is kept is what is in force.
+            if let Err(error) = self.store.keep_config(&before.to_json()) {
+                log::error!("the configuration on disk is not the one in force: {error}");
+            }
+        })
+    }
+
+    fn put_in_force(&self, before: &Arc<Config>, next: &Arc<Config>, servers: Arc<Servers>) -> Result<(), Rejected> {
+        let policy = servers::policy(next, Some(before), &servers);
+        let mut core = self.core.lock();
+        self.catch_up(&mut core);
+        self.check_drops(&core, before, next)?;
+        let accepted = core.accept(Command::Configure(policy), Some((Arc::clone(&servers), Arc::clone(next))));
+        accepted.map_err(|refused| Rejected::Error(self.refused(refused)))?;
+        *self.servers.write() = servers;
+        *self.config.write() = Arc::clone(next);
+        self.catch_up(&mut core);
+        drop(core);
+        self.rouse();
+        Ok(())
+    }
+
+    /// A server that is taken over, or in an operation, can be neither removed nor readdressed.
+    fn check_drops(&self, core: &Core, before: &Config, next: &Config) -> Result<(), Rejected> {
+        let places: HashMap<&str, usize> =
+            next.monitored_servers.iter().enumerate().map(|(place, server)| (server.id.as_str(), place)).collect();
+        let servers = self.servers.read();
+        let mut faults = Vec::new();
+        for old in &before.monitored_servers {
+            let place = places.get(old.id.as_str());
+            let new = place.map(|place| &next.monitored_servers[*place]);
+            if new.is_some_and(|new| (&new.host, new.port) == (&old.host, old.port)) {
+                continue;
+            }
+            let Some(entry) = servers.by_id(&old.id) else { continue };
+            if let Err(Refusal::WrongState(state)) = core.check_drop(entry.mailbox.key()) {
+                faults.push(drop_fault(&old.id, place.copied(), state.name()));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Rejected::Faults(faults)) }
+    }
+}
+
+fn drop_fault(id: &str, place: Option<usize>, state: &str) -> Fault {
+    let (pointer, doing) = match place {
+        Some(place) => (format!("/monitored_servers/{place}"), "readdressed"),
+        None => ("/monitored_servers".to_owned(), "removed"),
+    };
+    let text = format!("{pointer}: server '{id}' is {state} and cannot be {doing}; restore it first");
+    Fault {
+        pointer,
+        value: format!("\"{id}\""),
+        allowed: "a server whose takeover state is none or queued".into(),
+        text,
+    }
+}

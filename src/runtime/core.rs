@@ -1,0 +1,308 @@
+//! The engine with its inbox and its outbox: what one lock guards.
+//!
+//! Takes in what was reported, lets time act, and numbers what comes of it. Nothing here waits, reads a clock, touches a disk or calls the
+//! host; whoever delivers takes the entries out one at a time with the lock dropped.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use vms_failover_abi as abi;
+
+use super::inbox::Mailbox;
+use super::servers::Servers;
+use crate::config::Config;
+use crate::engine::command::{Command, Input, Refusal};
+use crate::engine::output::{Alarm, Cause, Operation, Outcome, Output, What};
+use crate::engine::policy::{Policy, ServerKey};
+use crate::engine::{Engine, Facts, Ran};
+use crate::log::{Entry, Limiter, Named, Subject, Verdict};
+use crate::state::Numbers;
+use crate::time::{Mono, Span};
+
+/// Accepted calls that wait for a poll; more are refused until it comes.
+const PENDING_MAX: usize = 10_000;
+/// Entries that wait for a host which is kept in a callback; beyond that calls are refused.
+const OUTBOX_MAX: usize = 100_000;
+
+/// In the order reported.
+pub enum Message {
+    /// One message of a server waits in its mailbox.
+    Mail(Arc<Mailbox>),
+    /// An accepted call.
+    Call(Arc<Call>),
+    /// An answer to what had been given up.
+    LateAnswer(u64, Outcome),
+}
+
+/// An accepted call, with the servers and the configuration that it brings.
+pub struct Call {
+    command: Command,
+    placement: Option<(Arc<Servers>, Arc<Config>)>,
+}
+
+/// What waits to be delivered.
+pub enum Delivery {
+    /// An entry for `event`.
+    Entry(Entry),
+    /// An operation for `begin`, with the configuration that it was decided by.
+    Begin(Operation, Named, Arc<Config>),
+}
+
+/// Engine, inbox and outbox.
+pub struct Core {
+    engine: Engine,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+    /// Accepted and not yet taken in, oldest first.
+    pending: VecDeque<Arc<Call>>,
+    servers: Arc<Servers>,
+    config: Arc<Config>,
+    outbox: VecDeque<Delivery>,
+    limiter: Limiter,
+    next_seq: u64,
+    scratch: Vec<Output>,
+    host_is_slow: bool,
+}
+
+/// When something happens, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Monotonic.
+    pub mono: Mono,
+    /// In ms since 1970.
+    pub utc_ms: i64,
+}
+
+impl Core {
+    /// A core at rest with these servers. Cluster, authorization and backups are taken as given.
+    pub fn new(policy: Policy, servers: Arc<Servers>, config: Arc<Config>, numbers: Numbers) -> Core {
+        let (sender, receiver) = unbounded();
+        let mut core = Core {
+            engine: Engine::new(policy, numbers.next_id),
+            sender,
+            receiver,
+            pending: VecDeque::new(),
+            servers,
+            config,
+            outbox: VecDeque::new(),
+            limiter: Limiter::default(),
+            next_seq: numbers.next_seq,
+            scratch: Vec::new(),
+            host_is_slow: false,
+        };
+        core.give_what_is_given(Mono(0));
+        core
+    }
+
+    /// Where messages go.
+    pub fn sender(&self) -> Sender<Message> {
+        self.sender.clone()
+    }
+
+    /// Whether nothing reported waits to be taken in.
+    pub fn inbox_is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
+    /// A request id, never given before.
+    pub fn new_id(&mut self) -> u64 {
+        self.engine.new_id()
+    }
+
+    /// Takes in what was reported until now, no more: a flood must not starve the deadlines.
+    pub fn take_in(&mut self, now: Now) {
+        for _ in 0..self.receiver.len() {
+            match self.receiver.try_recv() {
+                Ok(Message::Mail(mailbox)) => self.take_mail(&mailbox, now),
+                Ok(Message::Call(call)) => self.take_call(&call, now),
+                Ok(Message::LateAnswer(op, outcome)) => self.feed(Input::LateAnswer { op, outcome }, now),
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// Lets time act, after one more look for life signs of the servers about to fail.
+    pub fn advance(&mut self, now: Now, ran: Ran) {
+        for key in self.engine.silent(now.mono) {
+            if let Some(mailbox) = self.servers.by_key(key).map(|entry| Arc::clone(&entry.mailbox)) {
+                self.take_mail(&mailbox, now);
+            }
+        }
+        let mut out = std::mem::take(&mut self.scratch);
+        self.engine.advance(now.mono, ran, &mut out);
+        self.record(out, now);
+    }
+
+    /// When time acts next.
+    pub fn next_wake(&self, now: Now) -> Option<Mono> {
+        self.engine.next_wake(now.mono)
+    }
+
+    /// Monitoring begins.
+    pub fn start(&mut self, now: Now) {
+        let mut out = std::mem::take(&mut self.scratch);
+        self.engine.start(now.mono, &mut out);
+        self.record(out, now);
+    }
+
+    /// Monitoring ends.
+    pub fn stop(&mut self) {
+        self.engine.stop();
+    }
+
+    /// Accepts a call, to be taken in with the rest of the inbox.
+    pub fn accept(&mut self, command: Command, placement: Option<(Arc<Servers>, Arc<Config>)>) -> Result<(), Refused> {
+        if let Command::Complete { op, outcome, .. } = &command {
+            let refusal = self.check(&command);
+            if refusal.is_err() && self.engine.gave_up(*op) && self.pending.len() < PENDING_MAX {
+                // Never blocks: the channel has no bound of its own.
+                let _ = self.sender.send(Message::LateAnswer(*op, *outcome));
+            }
+            refusal.map_err(Refused::By)?;
+        } else if self.pending.len() >= PENDING_MAX || self.outbox.len() >= OUTBOX_MAX {
+            return Err(Refused::Full);
+        } else {
+            self.check(&command).map_err(Refused::By)?;
+        }
+        let call = Arc::new(Call { command, placement });
+        self.pending.push_back(Arc::clone(&call));
+        let _ = self.sender.send(Message::Call(call));
+        Ok(())
+    }
+
+    /// Whether a call would be accepted.
+    pub fn check(&self, command: &Command) -> Result<(), Refusal> {
+        self.engine.accepts(self.pending.iter().map(|call| &call.command), command)
+    }
+
+    /// Whether this server may be removed or readdressed.
+    pub fn check_drop(&self, server: ServerKey) -> Result<(), Refusal> {
+        self.engine.accepts_drop(server, self.pending.iter().map(|call| &call.command))
+    }
+
+    /// The next thing to deliver.
+    pub fn pop(&mut self) -> Option<Delivery> {
+        self.outbox.pop_front()
+    }
+
+    /// How much waits to be delivered.
+    pub fn outbox_len(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// A callback took so long; raises or ends the alarm for it.
+    pub fn callback_took(&mut self, span: Span, slow: bool, now: Now) {
+        if slow != self.host_is_slow {
+            self.host_is_slow = slow;
+            let subject = if slow { Subject::HostSlow(span) } else { Subject::HostQuick };
+            self.number(None, subject, now);
+        }
+    }
+
+    /// The instance panicked: no operation is begun any more, and one last entry says so.
+    pub fn poison(&mut self, why: String, now: Now) {
+        self.outbox.retain(|delivery| matches!(delivery, Delivery::Entry(_)));
+        self.number(None, Subject::Poisoned(why), now);
+    }
+
+    fn take_mail(&mut self, mailbox: &Mailbox, now: Now) {
+        let (lost, event) = mailbox.take();
+        lost.into_iter().chain(event).for_each(|input| self.feed(input, now));
+        mailbox.set_keep_alive_only_rearms(self.engine.keep_alive_only_rearms(mailbox.key()));
+    }
+
+    fn take_call(&mut self, call: &Call, now: Now) {
+        self.pending.pop_front();
+        let mut gone = Vec::new();
+        if let Some((servers, config)) = &call.placement {
+            gone = self.engine.policy().servers.iter().map(|server| server.key).collect();
+            gone.retain(|key| servers.by_key(*key).is_none());
+            self.config = Arc::clone(config);
+        }
+        self.feed(Input::Command(call.command.clone()), now);
+        if let Some((servers, _)) = &call.placement {
+            self.servers = Arc::clone(servers);
+            gone.into_iter().for_each(|key| self.limiter.forget(key));
+            self.give_what_is_given(now.mono);
+        }
+    }
+
+    /// Membership, tokens and backups are the host's in this version: every server has what a takeover needs.
+    fn give_what_is_given(&mut self, now: Mono) {
+        let mut out = Vec::new();
+        self.engine.take_in(now, Input::Cluster { joined: true }, &mut out);
+        let facts = Facts { authorized: true, backup: true };
+        let keys: Vec<ServerKey> = self.engine.policy().servers.iter().map(|server| server.key).collect();
+        for server in keys {
+            self.engine.take_in(now, Input::Facts { server, facts }, &mut out);
+        }
+    }
+
+    fn feed(&mut self, input: Input, now: Now) {
+        let mut out = std::mem::take(&mut self.scratch);
+        self.engine.take_in(now.mono, input, &mut out);
+        self.record(out, now);
+    }
+
+    /// Numbers what the engine decided; gives the emptied list back for the next time.
+    fn record(&mut self, mut out: Vec<Output>, now: Now) {
+        for output in out.drain(..) {
+            let server = output.server.and_then(|key| self.named(key));
+            if let Some(server) = output.server.and_then(|key| self.servers.by_key(key)) {
+                let only = output.server.is_some_and(|key| self.engine.keep_alive_only_rearms(key));
+                server.mailbox.set_keep_alive_only_rearms(only);
+            }
+            if let (What::Begin(operation), Some(named)) = (&output.what, &server) {
+                self.outbox.push_back(Delivery::Begin(operation.clone(), named.clone(), Arc::clone(&self.config)));
+                continue;
+            }
+            match self.limiter.judge(&output, now.mono) {
+                Verdict::LeaveOut => continue,
+                Verdict::WriteAfter(count) => self.number(server.clone(), Subject::Suppressed(count), now),
+                Verdict::Write => {}
+            }
+            let holder = match &output.what {
+                What::Alarm { code: Alarm::NotCovered, cause: Cause::Holder(holder) } => self.named(*holder),
+                _ => None,
+            };
+            self.number(server, Subject::Engine(output, holder), now);
+        }
+        self.scratch = out;
+    }
+
+    fn number(&mut self, server: Option<Named>, subject: Subject, now: Now) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.outbox.push_back(Delivery::Entry(Entry { seq, at: now.mono, utc_ms: now.utc_ms, server, subject }));
+    }
+
+    fn named(&self, key: ServerKey) -> Option<Named> {
+        self.servers.by_key(key).map(|entry| entry.named.clone())
+    }
+}
+
+/// Why a call was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// By the rules.
+    By(Refusal),
+    /// Too much waits already.
+    Full,
+}
+
+impl Refused {
+    /// The result code.
+    pub fn code(self) -> abi::vmsf_result {
+        use crate::engine::output::Block;
+        match self {
+            Refused::Full => abi::VMSF_ERR_BUSY,
+            Refused::By(Refusal::SlotHeld(_) | Refusal::WrongState(_)) => abi::VMSF_ERR_STATE,
+            Refused::By(Refusal::Blocked(Block::NotInCluster)) => abi::VMSF_ERR_NOT_IN_CLUSTER,
+            Refused::By(Refusal::Blocked(Block::NotAuthorized)) => abi::VMSF_ERR_NOT_AUTHORIZED,
+            Refused::By(Refusal::Blocked(Block::NoBackup)) => abi::VMSF_ERR_NO_BACKUP,
+            Refused::By(Refusal::NoSuchOperation) => abi::VMSF_ERR_NOT_FOUND,
+            Refused::By(Refusal::NoSuchServer) => abi::VMSF_ERR_HANDLE,
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! One running instance: its clock, its lock, its inbox, and the thread (or `poll`) that delivers what the engine decides.
+//!
+//! Data goes one way: a message is posted, taken in under the core's lock, decided by the engine, numbered, and delivered to the host with no
+//! lock held, one thing at a time, in order. Only this room knows a clock, a thread, a channel or a lock. It never touches a host pointer:
+//! that is behind `Host`. Called by `ffi` alone.
+
+pub mod clock;
+pub mod configure;
+mod core;
+mod inbox;
+mod request;
+mod servers;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use parking_lot::{Mutex, RwLock};
+use vms_failover_abi as abi;
+
+use self::clock::{Clock, SleepWatch};
+use self::core::{Core, Delivery, Message, Now, Refused};
+use self::inbox::Posted;
+use self::servers::Servers;
+use self::worker::Worker;
+use crate::config::Config;
+use crate::diagnostics;
+use crate::engine::Ran;
+use crate::engine::command::Command;
+use crate::engine::health::EventKind;
+use crate::engine::output::Outcome;
+use crate::engine::policy::ServerKey;
+use crate::error::Error;
+use crate::log::{Entry, Words};
+use crate::state::{Numbers, Store};
+use crate::time::{Mono, Span};
+
+/// A callback longer than this is an alarm.
+const HOST_SLOW: Duration = Duration::from_millis(100);
+/// Inside a callback and after a poll, work that is due at once.
+const AT_ONCE: u64 = 0;
+
+/// The host, as this room sees it. Implemented by `ffi::host`.
+pub trait Host: Send + Sync {
+    /// Delivers an entry.
+    fn event(&self, entry: &Entry, words: &Words);
+    /// Asks for an operation.
+    fn begin(&self, begin: &Begin);
+    /// Asks for an earlier poll.
+    fn wake(&self, next_ns: u64);
+    /// The most detailed level that the host wants to read.
+    fn log_level(&self) -> log::LevelFilter;
+    /// A line of the diagnostic log.
+    fn log(&self, level: log::Level, target: &str, text: &str);
+}
+
+/// An operation as it is handed to the host.
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// VMSF_OP_.
+    pub kind: u32,
+    /// Begun before the last stop already.
+    pub resumed: bool,
+    /// Failed attempts before this one.
+    pub attempt: u32,
+    /// Its id.
+    pub id: u64,
+    /// When it is given up, in ns.
+    pub deadline_ns: u64,
+    /// The server's handle.
+    pub server: abi::vmsf_server,
+    /// The request.
+    pub json: String,
+}
+
+/// Whether an instance monitors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    /// It does not.
+    Stopped = 0,
+    /// It does.
+    Running = 1,
+    /// A stop is in force and has not come to its end.
+    Stopping = 2,
+}
+
+/// One instance.
+pub struct Runtime {
+    host: Arc<dyn Host>,
+    clock: Clock,
+    store: Store,
+    life: AtomicU8,
+    servers: RwLock<Arc<Servers>>,
+    config: RwLock<Arc<Config>>,
+    /// Started, and not polled since.
+    start_due: AtomicBool,
+    sender: Sender<Message>,
+    core: Mutex<Core>,
+    /// Held by whoever delivers: the worker, `poll`, or `stop`.
+    delivering: Mutex<SleepWatch>,
+    /// What `poll` said last as `next_ns`; nobody needs to be woken for later work.
+    next_poll_ns: AtomicU64,
+    waker: worker::Waker,
+    worker: Mutex<Option<Worker>>,
+    poisoned: AtomicBool,
+}
+
+impl Runtime {
+    /// An instance in state stopped, with a configuration that is kept already.
+    pub fn new(host: Arc<dyn Host>, clock: Clock, store: Store, config: Config, numbers: Numbers) -> Arc<Runtime> {
+        let servers = Arc::new(Servers::default().placed(&config));
+        let config = Arc::new(config);
+        let policy = servers::policy(&config, None, &servers);
+        let core = Core::new(policy, Arc::clone(&servers), Arc::clone(&config), numbers);
+        Arc::new(Runtime {
+            host,
+            clock,
+            store,
+            life: AtomicU8::new(Life::Stopped as u8),
+            servers: RwLock::new(servers),
+            config: RwLock::new(config),
+            start_due: AtomicBool::new(false),
+            sender: core.sender(),
+            core: Mutex::new(core),
+            delivering: Mutex::new(SleepWatch::default()),
+            next_poll_ns: AtomicU64::new(AT_ONCE),
+            waker: worker::Waker::default(),
+            worker: Mutex::new(None),
+            poisoned: AtomicBool::new(false),
+        })
+    }
+
+    /// Begins to monitor.
+    pub fn start(self: &Arc<Self>) -> Result<(), Error> {
+        if self.life() != Life::Stopped {
+            return Err(Error::new(abi::VMSF_ERR_STATE, "start is possible only in state stopped: stop first"));
+        }
+        self.next_poll_ns.store(AT_ONCE, Ordering::Release);
+        if self.is_driven() {
+            // Only the first poll knows what time it is.
+            self.start_due.store(true, Ordering::Release);
+            self.set_life(Life::Running);
+        } else {
+            let now = self.now();
+            self.core.lock().start(now);
+            self.set_life(Life::Running);
+            match Worker::spawn(Arc::clone(self)) {
+                Ok(worker) => *self.worker.lock() = Some(worker),
+                Err(error) => {
+                    self.core.lock().stop();
+                    self.set_life(Life::Stopped);
+                    let text = format!("the worker thread cannot be started: {error}");
+                    return Err(Error::new(abi::VMSF_ERR_INTERNAL, text));
+                }
+            }
+        }
+        log::info!("started");
+        Ok(())
+    }
+
+    /// Ends monitoring; what is queued is delivered first.
+    pub fn stop(&self, timeout: Duration) -> Result<(), Error> {
+        if self.is_stopped() {
+            return Ok(());
+        }
+        self.set_life(Life::Stopping);
+        self.start_due.store(false, Ordering::Release);
+        self.core.lock().stop();
+        let until = Instant::now() + timeout;
+        let ended = if self.is_driven() { self.deliver_the_rest(until) } else { self.end_worker(until) };
+        if !ended {
+            let text =
+                format!("a callback of the host did not return within {} ms: call stop again", timeout.as_millis());
+            return Err(Error::new(abi::VMSF_ERR_TIMEOUT, text));
+        }
+        self.set_life(Life::Stopped);
+        log::info!("stopped");
+        Ok(())
+    }
+
+    fn life(&self) -> Life {
+        match self.life.load(Ordering::Acquire) {
+            0 => Life::Stopped,
+            1 => Life::Running,
+            _ => Life::Stopping,
+        }
+    }
+
+    fn set_life(&self, life: Life) {
+        self.life.store(life as u8, Ordering::Release);
+    }
+
+    /// Whether it is stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.life() == Life::Stopped
+    }
+
+    /// Moves a driven clock and does what is due.
+    pub fn poll(&self, now_ns: u64, utc_ms: i64) -> Result<u64, Error> {
+        if !self.is_driven() {
+            return Err(Error::new(
+                abi::VMSF_ERR_UNSUPPORTED,
+                "poll needs VMSF_HOST_DRIVES: the plugin has a worker of its own",
+            ));
+        }
+        let busy = || Error::new(abi::VMSF_ERR_BUSY, "another poll or stop runs");
+        let _delivering = self.delivering.try_lock().ok_or_else(busy)?;
+        if self.life() != Life::Running {
+            return Err(Error::new(abi::VMSF_ERR_STATE, "poll is possible only while running: start first"));
+        }
+        if now_ns == 0 {
+            return Err(Error::new(abi::VMSF_ERR_INVALID, "now_ns is 0: time begins at 1"));
+        }
+        let mono = self.clock.drive(Mono(now_ns), utc_ms);
+        // From here on a call that brings work wakes again.
+        self.next_poll_ns.store(abi::VMSF_NEVER, Ordering::Release);
+        if self.start_due.swap(false, Ordering::AcqRel) {
+            self.core.lock().start(self.now());
+        }
+        self.turn(Ran::default());
+        self.deliver_what_waits();
+        let next = self.next_poll(mono);
+        // A call since the poll began has found VMSF_NEVER and woken the host already: once is enough.
+        let _ = self.next_poll_ns.compare_exchange(abi::VMSF_NEVER, next, Ordering::AcqRel, Ordering::Acquire);
+        Ok(next)
+    }
+
+    fn next_poll(&self, now: Mono) -> u64 {
+        let core = self.core.lock();
+        if !core.inbox_is_empty() || core.outbox_len() > 0 {
+            return now.0;
+        }
+        core.next_wake(self.now()).map_or(abi::VMSF_NEVER, |at| at.0)
+    }
+
+    /// Reports an event of a server. `at` None is now.
+    pub fn notify(&self, server: abi::vmsf_server, kind: EventKind, at: Option<Mono>) -> Result<(), Error> {
+        let entry = self.servers.read().by_handle(server).map(|entry| Arc::clone(&entry.mailbox));
+        let mailbox = entry.ok_or_else(|| Error::new(abi::VMSF_ERR_HANDLE, ""))?;
+        if self.life() != Life::Running {
+            return Err(Error::new(abi::VMSF_ERR_STATE, ""));
+        }
+        let at = at.unwrap_or_else(|| self.clock.now());
+        let quiet = kind == EventKind::KeepAlive && mailbox.keep_alive_only_rearms();
+        let posted = mailbox.post(kind, at);
+        if posted == Posted::Listed {
+            // Never blocks: the channel has no bound of its own, the lists have.
+            let _ = self.sender.send(Message::Mail(mailbox));
+        }
+        if !quiet {
+            self.rouse();
+        }
+        if posted == Posted::Full { Err(Error::new(abi::VMSF_ERR_BUSY, "")) } else { Ok(()) }
+    }
+
+    /// Takes a server over by hand; gives the request id.
+    pub fn takeover(&self, server: abi::vmsf_server, actor: String) -> Result<u64, Error> {
+        let server = self.key(server)?;
+        self.operate(|request| Command::Takeover { server, actor, request })
+    }
+
+    /// Restores a server by hand; gives the request id.
+    pub fn restore(&self, server: abi::vmsf_server, actor: String) -> Result<u64, Error> {
+        let server = self.key(server)?;
+        self.operate(|request| Command::Restore { server, actor, request })
+    }
+
+    /// Takes a server out of the queue; possible while stopped, too.
+    pub fn cancel(&self, server: abi::vmsf_server, actor: String) -> Result<(), Error> {
+        let server = self.key(server)?;
+        let mut core = self.core.lock();
+        self.catch_up(&mut core);
+        let request = core.new_id();
+        let accepted = core.accept(Command::Cancel { server, actor, request }, None);
+        self.catch_up(&mut core);
+        drop(core);
+        self.rouse();
+        accepted.map_err(|refused| self.refused(refused))
+    }
+
+    /// The host's answer.
+    pub fn complete(&self, op: u64, outcome: Outcome, error: Option<String>) -> Result<(), Error> {
+        self.command(|_| Command::Complete { op, outcome, error }).map(|_| ())
+    }
+
+    /// The host's progress.
+    pub fn progress(&self, op: u64, permille: u32, text: &str) -> Result<(), Error> {
+        let text = crate::log::host_words(text);
+        self.command(|_| Command::Progress { op, permille, text }).map(|_| ())
+    }
+
+    fn operate(&self, command: impl FnOnce(u64) -> Command) -> Result<u64, Error> {
+        self.command(|core| command(core.new_id()))
+    }
+
+    /// Has a call accepted while running; gives its request id.
+    fn command(&self, command: impl FnOnce(&mut Core) -> Command) -> Result<u64, Error> {
+        if self.life() != Life::Running {
+            return Err(Error::new(abi::VMSF_ERR_STATE, "possible only while running: start first"));
+        }
+        let mut core = self.core.lock();
+        self.catch_up(&mut core);
+        let command = command(&mut core);
+        let request = command.request().unwrap_or(0);
+        let accepted = core.accept(command, None);
+        self.catch_up(&mut core);
+        drop(core);
+        self.rouse();
+        accepted.map(|()| request).map_err(|refused| self.refused(refused))
+    }
+
+    /// Takes in what was reported, where the time is known: with VMSF_HOST_DRIVES only the next poll knows it.
+    fn catch_up(&self, core: &mut Core) {
+        if !self.is_driven() || self.is_stopped() {
+            core.take_in(self.now());
+        }
+    }
+
+    fn refused(&self, refused: Refused) -> Error {
+        let text = match refused {
+            Refused::By(refusal) => refusal.text(|key| self.id_of(key)),
+            Refused::Full => "too much waits to be taken in: try again later".into(),
+        };
+        Error::new(refused.code(), text)
+    }
+
+    fn id_of(&self, key: ServerKey) -> String {
+        self.servers.read().by_key(key).map_or_else(|| "?".into(), |entry| entry.named.id.to_string())
+    }
+
+    fn key(&self, server: abi::vmsf_server) -> Result<ServerKey, Error> {
+        let entry = self.servers.read().by_handle(server).map(|entry| entry.mailbox.key());
+        entry.ok_or_else(|| Error::new(abi::VMSF_ERR_HANDLE, ""))
+    }
+
+    /// The plugin's clock.
+    pub fn now_ns(&self) -> u64 {
+        self.clock.now().0
+    }
+
+    /// The handle of the server with this id.
+    pub fn server(&self, id: &str) -> Result<abi::vmsf_server, Error> {
+        let handle = self.servers.read().by_id(id).map(|entry| entry.named.handle);
+        handle.ok_or_else(|| Error::new(abi::VMSF_ERR_NOT_FOUND, format!("no monitored server has the id '{id}'")))
+    }
+
+    /// The server after this one in configuration order; the first for 0.
+    pub fn next_server(&self, server: abi::vmsf_server) -> Result<abi::vmsf_server, Error> {
+        let servers = self.servers.read();
+        let before = match server {
+            0 => None,
+            handle => Some(servers.by_handle(handle).ok_or_else(|| Error::new(abi::VMSF_ERR_HANDLE, ""))?),
+        };
+        let next = servers.after(before).map(|entry| entry.named.handle);
+        next.ok_or_else(|| Error::new(abi::VMSF_ERR_NOT_FOUND, "there is no further monitored server"))
+    }
+
+    /// The id of a server.
+    pub fn server_id(&self, server: abi::vmsf_server) -> Result<Arc<str>, Error> {
+        let id = self.servers.read().by_handle(server).map(|entry| Arc::clone(&entry.named.id));
+        id.ok_or_else(|| Error::new(abi::VMSF_ERR_HANDLE, ""))
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read())
+    }
+
+    fn is_driven(&self) -> bool {
+        matches!(self.clock, Clock::Driven { .. })
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: self.clock.now(), utc_ms: self.clock.utc_ms() }
+    }
+
+    /// Has somebody look at what was just reported.
+    fn rouse(&self) {
+        if self.life() != Life::Running {
+            return;
+        }
+        if !self.is_driven() {
+            self.waker.wake();
+        } else if self.next_poll_ns.swap(AT_ONCE, Ordering::AcqRel) > self.clock.now().0 {
+            self.host.wake(AT_ONCE);
+        }
+    }
+
+    /// Takes in what was reported and lets time act.
+    fn turn(&self, ran: Ran) {
+        let now = self.now();
+        let mut core = self.core.lock();
+        core.take_in(now);
+        core.advance(now, ran);
+    }
+
+    /// Delivers what waits now and nothing that comes of it, each thing with no lock held.
+    fn deliver_what_waits(&self) {
+        let waiting = self.core.lock().outbox_len();
+        for _ in 0..waiting {
+            let Some(delivery) = self.core.lock().pop() else { break };
+            let began = Instant::now();
+            match delivery {
+                Delivery::Entry(entry) => {
+                    let words = entry.words();
+                    diagnostics::mirror(&entry, &words);
+                    self.host.event(&entry, &words);
+                }
+                Delivery::Begin(operation, named, config) => {
+                    self.host.begin(&request::begin(&operation, &named, &config));
+                }
+            }
+            self.callback_took(began.elapsed());
+        }
+    }
+
+    /// Virtual time does not say how long a callback took, so only the worker judges it.
+    fn callback_took(&self, took: Duration) {
+        if !self.is_driven() {
+            let span = Span(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            self.core.lock().callback_took(span, took > HOST_SLOW, self.now());
+        }
+    }
+
+    fn deliver_the_rest(&self, until: Instant) -> bool {
+        let Some(_delivering) = self.delivering.try_lock_until(until) else { return false };
+        self.deliver_what_waits();
+        true
+    }
+
+    fn end_worker(&self, until: Instant) -> bool {
+        let mut worker = self.worker.lock();
+        let Some(running) = worker.as_ref() else { return true };
+        running.end();
+        self.waker.wake();
+        if !running.ended_by(until) {
+            return false;
+        }
+        if let Some(worker) = worker.take() {
+            worker.join();
+        }
+        true
+    }
+
+    /// Whether a panic has ended its work.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// The instance ends: its state directory is free at once, even while a late call still holds the instance.
+    pub fn close(&self) {
+        self.store.unlock();
+    }
+
+    /// A panic was caught: nothing is begun any more, and one last event says why.
+    pub fn poison(&self, why: &str) {
+        if !self.poisoned.swap(true, Ordering::AcqRel) {
+            let now = self.now();
+            self.core.lock().poison(why.to_owned(), now);
+            self.rouse();
+        }
+    }
+
+    /// Delivers the last event of a poisoned instance, inside `poll`.
+    pub fn poll_poisoned(&self) {
+        if let Some(_delivering) = self.delivering.try_lock() {
+            self.deliver_what_waits();
+        }
+    }
+}

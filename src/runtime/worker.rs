@@ -1,0 +1,148 @@
+//! The one thread of an instance that is not driven by its host: waits for the next instant or a wake-up, and delivers.
+//!
+//! Messages come through the channel, but the timed wait is a condition variable: crossbeam's timed receive yields its time slice a few times before it
+//! looks at the clock, and wakes 10 ms late on a busy machine. Never holds a lock across a callback. A panic ends the thread's work, not the process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Runtime;
+use crate::diagnostics;
+use crate::engine::Ran;
+use crate::error::panic_text;
+use crate::time::{Mono, Span};
+
+/// Rouses the worker; a call that comes while it is awake is not lost.
+#[derive(Debug, Default)]
+pub struct Waker {
+    called: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Waker {
+    /// Ends the current wait, or the next.
+    pub fn wake(&self) {
+        let mut called = self.called.lock();
+        if !*called {
+            *called = true;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until called, or at most `most`; for ever with None.
+    fn wait(&self, most: Option<Duration>) {
+        let mut called = self.called.lock();
+        let until = most.map(|most| Instant::now() + most);
+        while !*called {
+            match until {
+                Some(until) if self.changed.wait_until(&mut called, until).timed_out() => break,
+                Some(_) => {}
+                None => self.changed.wait(&mut called),
+            }
+        }
+        *called = false;
+    }
+}
+
+/// The thread, and what is known of it.
+pub struct Worker {
+    thread: JoinHandle<()>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    ending: AtomicBool,
+    ended: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Worker {
+    /// Starts the thread; all signals stay with the host's own threads.
+    pub fn spawn(runtime: Arc<Runtime>) -> std::io::Result<Worker> {
+        let shared = Arc::new(Shared::default());
+        let mine = Arc::clone(&shared);
+        let thread = crate::ffi::os::with_signals_blocked(|| {
+            std::thread::Builder::new().name("vms-failover".into()).spawn(move || {
+                runtime.work_guarded(&mine.ending);
+                *mine.ended.lock() = true;
+                mine.changed.notify_all();
+            })
+        })?;
+        Ok(Worker { thread, shared })
+    }
+
+    /// Asks it to end once what is queued is delivered.
+    pub fn end(&self) {
+        self.shared.ending.store(true, Ordering::Release);
+    }
+
+    /// Waits for its end.
+    pub fn ended_by(&self, until: Instant) -> bool {
+        let mut ended = self.shared.ended.lock();
+        while !*ended {
+            if self.shared.changed.wait_until(&mut ended, until).timed_out() {
+                return *ended;
+            }
+        }
+        true
+    }
+
+    /// Joins a thread that has ended.
+    pub fn join(self) {
+        // Its panics are caught inside.
+        let _ = self.thread.join();
+    }
+}
+
+impl Runtime {
+    /// Works until asked to end. A panic poisons the instance; the last event is still tried, then the thread only waits for its end.
+    fn work_guarded(&self, ending: &AtomicBool) {
+        let _current = diagnostics::enter(Arc::clone(&self.host));
+        while !ending.load(Ordering::Acquire) || self.core.lock().outbox_len() > 0 {
+            match catch_unwind(AssertUnwindSafe(|| self.work(ending))) {
+                Ok(()) => break,
+                Err(panic) => self.poison(&panic_text(&*panic)),
+            }
+        }
+    }
+
+    fn work(&self, ending: &AtomicBool) {
+        let mut delivering = self.delivering.lock();
+        let mut ran = Ran::default();
+        loop {
+            let last = ending.load(Ordering::Acquire);
+            if !last && !self.is_poisoned() {
+                ran.slept = delivering.slept();
+                self.turn(ran);
+            }
+            self.deliver_what_waits();
+            ran.busy_until = self.clock.now();
+            if last {
+                return;
+            }
+            self.waker.wait(self.until_next_turn());
+        }
+    }
+
+    /// How long nothing needs to be done; None for ever.
+    fn until_next_turn(&self) -> Option<Duration> {
+        let core = self.core.lock();
+        if core.outbox_len() > 0 {
+            return Some(Duration::ZERO);
+        }
+        if self.is_poisoned() {
+            return None;
+        }
+        let now = self.now();
+        core.next_wake(now).map(|at: Mono| {
+            let Span(ns) = at - now.mono;
+            Duration::from_nanos(ns)
+        })
+    }
+}
