@@ -17,6 +17,8 @@ use super::summary::CameraGaps;
 use super::timeline::{Entry, Severity};
 use super::world::Machine;
 
+/// Simulated time between two losses, and for which a server is out of sight before it comes back.
+const A_MOMENT_S: u64 = 20;
 /// Simulated time that anything without a timeout of its own may take.
 const A_WHILE_S: u64 = 60;
 
@@ -154,6 +156,7 @@ fn hang(stage: &mut Stage, member: &'static Member) -> Result<()> {
 
 fn lose(stage: &mut Stage, member: &Member, text: &str) -> Result<()> {
     let loss = serde_json::to_value(member.loss)?;
+    stage.let_pass("something happens", A_MOMENT_S)?;
     let told = entry(stage, member, text).as_(Severity::Warning).with("loss", loss);
     stage.tell(&told)
 }
@@ -184,6 +187,7 @@ fn wait_for_the_queue(stage: &mut Stage) -> Result<()> {
 
 /// The original returns; ends when it has its role back and answers its clients.
 fn bring_back(stage: &mut Stage, member: &'static Member) -> Result<()> {
+    stage.let_pass("the server comes back", A_MOMENT_S)?;
     let text = match member.loss {
         Loss::Crash => "is repaired and started again",
         Loss::PowerCut => "has power again and starts",

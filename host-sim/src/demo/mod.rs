@@ -24,8 +24,8 @@
 //! | `world`, `narrator`, `timeline`, `summary` | what is known; in words; on the screen; the verdict |
 //! | `clock`, `process` | the common clock; children that cannot outlive the demo |
 //!
-//! Nothing is left behind, whatever ends the demo: all files are below one temporary folder, and every child is killed by the
-//! system when its parent goes. It runs on Linux, which has the whole of 127.0.0.0/8 and that promise.
+//! Nothing is left behind: all files are below one temporary folder, removed at the end and after a signal, and every child is
+//! killed by the system when its parent goes (so after a `kill -9` of the director only that folder is left). It runs on Linux, which has the whole of 127.0.0.0/8 and that promise.
 
 mod backup;
 mod cast;
@@ -49,8 +49,6 @@ mod world;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use serde_json::json;
-
 use cast::{CAST, DEFAULT_PORT, FAILOVER_CLIENTS, FAILOVER_SERVERS, Pace};
 use clock::SimClock;
 use stage::{Interrupted, Places, Stage};
@@ -146,7 +144,7 @@ fn demo(args: &DemoArgs) -> Result<u8> {
         }
     };
     let clock = SimClock::starting_now(args.speed);
-    let places = Places { root, port: args.port, library };
+    let places = Places { root, kept: args.keep.is_some(), port: args.port, library };
     // Declared after the folder, so gone before it: nobody writes there any more when it is removed.
     let mut stage = Stage::new(clock, Pace::at(args.speed), places, Screen::new(args.json))?;
     perform(&mut stage)
@@ -159,14 +157,17 @@ fn perform(stage: &mut Stage) -> Result<u8> {
     let trouble = match outcome {
         Ok(()) => None,
         Err(e) => match e.downcast_ref::<Interrupted>() {
-            Some(Interrupted(signal)) => return interrupted(stage, *signal),
+            Some(Interrupted(signal)) => return Ok(interrupted(stage, *signal)),
             None if stage.world.plugin.is_none() => return Err(why_not_ready(stage, e)),
             None => Some(format!("{e:#}")),
         },
     };
     let gaps = director::recorded_gaps(stage);
     let summary = sum_up(&stage.world, gaps, stage.clock.now_ns(), trouble);
-    conclude(stage, &summary)?;
+    if let Err(e) = conclude(stage, &summary) {
+        eprintln!("error: {e:#}");
+        return Ok(1);
+    }
     Ok(u8::from(!summary.ok))
 }
 
@@ -196,17 +197,21 @@ fn introduce(stage: &mut Stage) -> Result<()> {
     Ok(stage.screen.print(&text)?)
 }
 
-fn interrupted(stage: &mut Stage, signal: i32) -> Result<u8> {
-    let text = "interrupted; every process is ended and every file removed";
+fn interrupted(stage: &mut Stage, signal: i32) -> u8 {
+    let text = if stage.places.kept {
+        format!("interrupted: every process is ended; the files are in {}", stage.places.root.display())
+    } else {
+        "interrupted: every process is ended, every file removed".to_owned()
+    };
     let entry = Entry::new(stage.now_ms(), "interrupted", text).as_(Severity::Warning).with("signal", signal);
     // Nobody may be there any more to read it.
     let _ = stage.screen.show(&entry);
-    Ok(u8::try_from(128 + signal).unwrap_or(1))
+    u8::try_from(128 + signal).unwrap_or(1)
 }
 
 fn conclude(stage: &mut Stage, summary: &Summary) -> Result<()> {
     if stage.screen.is_json() {
-        return Ok(stage.screen.json(&json!(summary))?);
+        return Ok(stage.screen.json(summary)?);
     }
     for line in summary.lines() {
         stage.screen.print(&line)?;

@@ -51,7 +51,8 @@ pub fn narrate(stamped: &Stamped, world: &World) -> Option<Entry> {
             .of(server)
             .with("op", *op)
             .with("operation", operation.as_str()),
-        Report::Log { text } => entry("log", format!("the plugin logs: {text}")).as_(Severity::Warning),
+        // What the plugin logs at this level it also reports as an event.
+        Report::Log { text } => entry("log", text.clone()).as_(Severity::Note).quiet(),
         Report::Fault { text } => entry("fault", format!("FAULT: {text}")).as_(Severity::Alarm),
         Report::Stopped {} => entry("stopped", "the plugin was stopped and destroyed".to_owned()).as_(Severity::Note),
     })
@@ -126,8 +127,12 @@ fn health(at_ms: u64, details: &Value, machine: &Machine, world: &World) -> Entr
     let (from, to) = (details["from"].as_str().unwrap_or_default(), details["to"].as_str().unwrap_or_default());
     let entry = match to {
         "failed" => failed(at_ms, machine, world),
-        "keep_alive" if from == "failed" => Entry::new(at_ms, "health", "keep-alives come again").as_(Severity::Good),
-        "keep_alive" => Entry::new(at_ms, "health", "first keep-alive: it is watched").as_(Severity::Good),
+        "keep_alive" if machine.returned_ns.is_some() => {
+            let stable = duration(world.pace.restore_stable_s * 1000);
+            let text = format!("lives again; has its role back once it has been stable for {stable}");
+            Entry::new(at_ms, "health", text).as_(Severity::Good)
+        }
+        "keep_alive" => Entry::new(at_ms, "health", "lives: the first keep-alive has come").as_(Severity::Good),
         "normal_shutdown" | "abnormal_shutdown" => {
             let due = machine.due_ns(&world.pace).map_or(0, |due| world.clock.since_start_ms(due));
             let text = format!("counts as failed at {} if it is not back", clock(due));
@@ -244,17 +249,21 @@ mod tests {
             stage.event(133, health, "depot", "health", failed),
             stage.event(133, takeover, "depot", "takeover", change("none", "queued")),
             stage.event(133, abi::VMSF_EVENT_ALARM, "depot", "not_covered", json!({})),
+            stage.event(198, takeover, "depot", "takeover", change("queued", "taking_over")),
+            stage.event(199, takeover, "depot", "takeover", change("taking_over", "taken_over")),
             stage.event(200, health, "depot", "health", change("failed", "keep_alive")),
             stage.event(220, takeover, "depot", "takeover", change("taken_over", "restoring")),
             stage.event(221, takeover, "depot", "takeover", change("restoring", "none")),
         ];
         let golden = [
-            "00:00:10 health: first keep-alive: it is watched",
+            "00:00:10 health: lives: the first keep-alive has come",
             "00:00:20 takeover: is being taken over",
-            "00:02:13 health: FAILED: no keep-alive for 2 min 00 s (due 00:02:10, noticed 50.0 ms later)",
+            "00:02:13 health: FAILED: no keep-alive for 2 min (due 00:02:10, noticed 50.0 ms later)",
             "-00:02:13 takeover: queued for takeover",
             "00:02:13 alarm: waits in the queue, NOT COVERED: Bridge has the one slot",
-            "00:03:20 health: keep-alives come again",
+            "00:03:18 takeover: is being taken over",
+            "00:03:19 takeover: TAKEN OVER",
+            "00:03:20 health: lives again; has its role back once it has been stable for 20 s",
             "00:03:40 takeover: is given its role back",
             "00:03:41 takeover: RESTORED: it works for itself again",
         ];

@@ -18,7 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::cast::{FAILOVER_SERVERS, Member, Pace, Settings};
-use super::clock::SimClock;
+use super::clock::{MS, SECOND, SimClock};
 use super::failover::FailoverArgs;
 use super::narrator::narrate;
 use super::process::{self, Process, role};
@@ -67,11 +67,13 @@ struct Running {
     may_end: bool,
 }
 
-/// What `GET`s and files the director needs to know where to find.
+/// What is where.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// The folder of everything.
     pub root: PathBuf,
+    /// It stays when the demo is over.
+    pub kept: bool,
     /// The port of all servers.
     pub port: u16,
     /// The plugin library.
@@ -168,6 +170,15 @@ impl Stage {
             self.look(what)?;
         }
         Ok(())
+    }
+
+    /// Lets simulated time pass.
+    ///
+    /// # Errors
+    /// As [`Stage::until`].
+    pub fn let_pass(&mut self, what: &str, simulated_s: u64) -> Result<()> {
+        let at_ns = self.clock.now_ns() + simulated_s * SECOND;
+        self.until(what, simulated_s, |stage| stage.clock.now_ns() >= at_ns)
     }
 
     /// Waits until something can be had.
@@ -363,7 +374,7 @@ fn lines<T: DeserializeOwned>(pipe: impl Read, hand_on: impl Fn(T)) {
 fn awaited(world: &World, now_ns: u64, what: &str) -> String {
     let silent = |machine: &&super::world::Machine| {
         let due = machine.due_ns(&world.pace).unwrap_or(u64::MAX);
-        let fresh = (world.pace.keep_alive_s - world.pace.keep_alive_s / 4) * super::clock::SECOND;
+        let fresh = (world.pace.keep_alive_s - world.pace.keep_alive_s / 4) * SECOND;
         machine.health != "keep_alive" || due.saturating_sub(now_ns) < fresh
     };
     let mut due: Vec<(u64, &str)> = world
@@ -375,7 +386,7 @@ fn awaited(world: &World, now_ns: u64, what: &str) -> String {
     due.sort_unstable();
     let mut text = format!("{}  until {what}", super::timeline::clock(world.clock.since_start_ms(now_ns)));
     for (at_ns, name) in due {
-        let left = countdown(at_ns.saturating_sub(now_ns) / super::clock::MS);
+        let left = countdown(at_ns.saturating_sub(now_ns) / MS);
         text.push_str(&format!(" · {name} counts as failed in {left}"));
     }
     text
@@ -411,7 +422,6 @@ pub fn open_kept(folder: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::clock::SECOND;
     use crate::demo::report::{Report, Sign};
 
     #[test]

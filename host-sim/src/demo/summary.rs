@@ -242,7 +242,12 @@ impl ServerSummary {
             }
             _ => String::new(),
         };
-        lines.push(format!("  taken over  {} to {}{waited}", at(self.begun_ms), at(self.taken_over_ms)));
+        lines.push(match (self.begun_ms, self.taken_over_ms) {
+            (Some(begun), Some(done)) => {
+                format!("  taken over  {} in {}{waited}", clock(begun), duration(done.saturating_sub(begun)))
+            }
+            _ => "  taken over  never".to_owned(),
+        });
         lines.push(format!("  restored    {}, alive again since {}", at(self.restored_ms), at(self.returned_ms)));
         let width = self.cameras.iter().map(|camera| camera.name.chars().count()).max().unwrap_or(0);
         for (i, camera) in self.cameras.iter().enumerate() {
@@ -360,17 +365,17 @@ mod tests {
         let golden = "
 Arena crashed (priority 10)
   noticed     by abnormal_shutdown_timeout, due 00:06:00, told 12 ms later (0.2 ms of the machine's time)
-  taken over  00:06:40 to 00:06:42, after 39.9 s in the queue, not covered
+  taken over  00:06:40 in 2 s, after 39.9 s in the queue, not covered
   restored    00:07:20, alive again since 00:07:00
-  recordings  North gate  gap of 5 min 42 s when lost, no gap at the return (both recorded for 21.0 s)
-              South gate  gap of 5 min 42 s when lost, no gap at the return (both recorded for 21.0 s)
-              Pitch       gap of 5 min 42 s when lost, no gap at the return (both recorded for 21.0 s)
+  recordings  North gate  gap of 5 min 42 s when lost, no gap at the return (both recorded for 21 s)
+              South gate  gap of 5 min 42 s when lost, no gap at the return (both recorded for 21 s)
+              Pitch       gap of 5 min 42 s when lost, no gap at the return (both recorded for 21 s)
 ";
         let text = lines.join("\n");
         assert!(text.starts_with(golden), "{text}");
         assert!(text.ends_with(
             "One slot, one after another: Bridge, Arena, Depot, Campus.\n\
-             10 min 00 s of simulated time in 10.0 s, 60 times faster than life."
+             10 min of simulated time in 10 s, 60 times faster than life."
         ));
     }
 }

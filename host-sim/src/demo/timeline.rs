@@ -114,12 +114,14 @@ pub fn clock(at_ms: u64) -> String {
     format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
 }
 
-/// A duration as people say it: `850 ms`, `12.3 s`, `5 min 03 s`.
+/// A duration as people say it: `850 ms`, `12.3 s`, `20 s`, `5 min 03 s`.
 #[must_use]
 pub fn duration(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms} ms"),
+        1000..60_000 if ms.is_multiple_of(1000) => format!("{} s", ms / 1000),
         1000..60_000 => format!("{}.{} s", ms / 1000, ms / 100 % 10),
+        _ if (ms / 1000).is_multiple_of(60) => format!("{} min", ms / 60_000),
         _ => format!("{} min {:02} s", ms / 60_000, ms / 1000 % 60),
     }
 }
@@ -257,13 +259,13 @@ mod tests {
     fn lines_look_like_this() {
         let entries = [
             Entry::new(0, "ready", "is ready"),
-            Entry::new(61_999, "health", "FAILED: no keep-alive for 2 min 00 s").of("arena").as_(Severity::Alarm),
+            Entry::new(61_999, "health", "FAILED: no keep-alive for 2 min").of("arena").as_(Severity::Alarm),
             Entry::new(3_600_000, "restored", "has its role back").of("bridge").as_(Severity::Good),
             Entry::new(90_000_000, "note", "…").of("nobody"),
         ];
         let golden = "\
             00:00:00  failover  is ready\n\
-            00:01:01  Arena     FAILED: no keep-alive for 2 min 00 s\n\
+            00:01:01  Arena     FAILED: no keep-alive for 2 min\n\
             01:00:00  Bridge    has its role back\n\
             25:00:00  nobody    …";
         assert_eq!(entries.iter().map(plain).collect::<Vec<_>>().join("\n"), golden);
@@ -286,7 +288,7 @@ mod tests {
     #[test]
     fn durations_read_well() {
         let read = [0, 999, 1000, 12_345, 59_999, 60_000, 303_000, 3_600_000].map(duration);
-        let golden = ["0 ms", "999 ms", "1.0 s", "12.3 s", "59.9 s", "1 min 00 s", "5 min 03 s", "60 min 00 s"];
+        let golden = ["0 ms", "999 ms", "1 s", "12.3 s", "59.9 s", "1 min", "5 min 03 s", "60 min"];
         assert_eq!(read, golden);
         assert_eq!([0, 1, 59_001, 185_000].map(countdown), ["0:00", "0:01", "1:00", "3:05"]);
     }
