@@ -69,7 +69,7 @@ fn open(stage: &mut Stage) -> Result<()> {
     stage.until("the failover server is ready", A_WHILE_S, |stage| stage.world.plugin.is_some())?;
     for member in &CAST {
         let (count, address) = (member.cameras.len(), server_address(stage, member));
-        let text = format!("starts, with {count} cameras and its clients at {address}");
+        let text = format!("starts: {count} cameras, answers clients at {address}");
         let told = entry(stage, member, text);
         stage.tell(&told)?;
         stage.start_server(member)?;
@@ -99,8 +99,8 @@ fn look_as_client(stage: &mut Stage, member: &Member, address: SocketAddrV4, rec
     };
     let status = stage.obtain(&what, A_WHILE_S, look)?;
     let cameras: Vec<&str> = status.cameras.iter().map(|camera| camera.name.as_str()).collect();
-    let place = if recorder == FAILOVER { "on the failover server" } else { "on its own machine" };
-    let text = format!("a client at {address} sees {}, recording {place}", cameras.join(", "));
+    let place = if recorder == FAILOVER { "the failover server" } else { "its own machine" };
+    let text = format!("a client at {address} sees its {} cameras live, from {place}", cameras.len());
     let told = Entry::new(stage.now_ms(), "client", text)
         .of(member.id)
         .as_(Severity::Note)

@@ -16,7 +16,7 @@ pub fn narrate(stamped: &Stamped, world: &World) -> Option<Entry> {
     let entry = |kind, text: String| Entry::new(at_ms, kind, text);
     Some(match &stamped.report {
         Report::Ready { plugin, address } => {
-            entry("ready", format!("runs {plugin} and listens for servers at {address}"))
+            entry("ready", format!("has started the plugin {plugin}")).with("address", address.to_string())
         }
         Report::Heard { sign: Sign::KeepAlive, .. } => return None,
         Report::Heard { server, sign, detail } => {

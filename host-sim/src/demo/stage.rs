@@ -26,7 +26,7 @@ use super::report::Stamped;
 use super::server::ServerArgs;
 use super::supervisor::Word;
 use super::takeover::last_words;
-use super::timeline::{Entry, Screen, countdown, name};
+use super::timeline::{Entry, Screen, clock, countdown, name};
 use super::world::World;
 
 /// The machine may be this much slower than the clock says before a wait is in vain.
@@ -372,22 +372,29 @@ fn lines<T: DeserializeOwned>(pipe: impl Read, hand_on: impl Fn(T)) {
 
 /// The bottom line: whose time runs out when, soonest first, else what is awaited.
 fn awaited(world: &World, now_ns: u64, what: &str) -> String {
-    let silent = |machine: &&super::world::Machine| {
-        let due = machine.due_ns(&world.pace).unwrap_or(u64::MAX);
-        let fresh = (world.pace.keep_alive_s - world.pace.keep_alive_s / 4) * SECOND;
-        machine.health != "keep_alive" || due.saturating_sub(now_ns) < fresh
-    };
-    let mut due: Vec<(u64, &str)> = world
-        .machines
-        .iter()
-        .filter(silent)
-        .filter_map(|machine| Some((machine.due_ns(&world.pace)?, machine.member.name)))
-        .collect();
+    let mut text = format!("{}  ", clock(world.clock.since_start_ms(now_ns)));
+    let left = |at_ns: u64| countdown(at_ns.saturating_sub(now_ns) / MS);
+    // A keep-alive that is not overdue yet is no news.
+    let silent_ns = world.pace.keep_alive_every_ms * 3 / 2 * MS;
+    let fresh_ns = (world.pace.keep_alive_s * SECOND).saturating_sub(silent_ns);
+    let mut due: Vec<(u64, &str)> = Vec::new();
+    let mut stable = None;
+    for machine in &world.machines {
+        match (machine.due_ns(&world.pace), machine.returned_ns) {
+            (_, Some(back)) if machine.takeover == "taken_over" => {
+                stable = Some((machine.member.name, back + world.pace.restore_stable_s * SECOND));
+            }
+            (Some(at), _) if machine.health == "keep_alive" && at.saturating_sub(now_ns) > fresh_ns => {}
+            (Some(at), _) => due.push((at, machine.member.name)),
+            (None, _) => {}
+        }
+    }
     due.sort_unstable();
-    let mut text = format!("{}  until {what}", super::timeline::clock(world.clock.since_start_ms(now_ns)));
-    for (at_ns, name) in due {
-        let left = countdown(at_ns.saturating_sub(now_ns) / MS);
-        text.push_str(&format!(" · {name} counts as failed in {left}"));
+    let due: Vec<String> = due.iter().map(|(at, name)| format!("{name} {}", left(*at))).collect();
+    match stable {
+        Some((name, at)) => text.push_str(&format!("{name} is stable in {}", left(at))),
+        None if due.is_empty() => text.push_str(&format!("until {what}")),
+        None => text.push_str(&format!("counts as failed in: {}", due.join(", "))),
     }
     text
 }
@@ -433,7 +440,17 @@ mod tests {
             world.note(id, |machine| machine.health = "keep_alive".to_owned());
         }
         let text = awaited(&world, 105 * SECOND, "all is well");
-        assert_eq!(text, "00:01:45  until all is well · Arena counts as failed in 0:25");
+        assert_eq!(text, "00:01:45  counts as failed in: Arena 0:25");
+    }
+
+    #[test]
+    fn the_bottom_line_counts_down_to_the_restore_else_says_what_is_awaited() {
+        let mut world = World::new("0,60,0".parse().unwrap(), Pace::at(60));
+        assert_eq!(awaited(&world, 5 * SECOND, "all is well"), "00:00:05  until all is well");
+        world.note("depot", |machine| {
+            (machine.takeover, machine.returned_ns) = ("taken_over".to_owned(), Some(60 * SECOND));
+        });
+        assert_eq!(awaited(&world, 65 * SECOND, "all is well"), "00:01:05  Depot is stable in 0:15");
     }
 
     #[test]

@@ -197,7 +197,7 @@ impl Summary {
     /// The summary for people; empty strings are blank lines.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut lines = vec![String::new(), "All times are simulated, unless they are the machine's.".to_owned()];
         for server in &self.servers {
             lines.push(String::new());
             lines.extend(server.lines());
@@ -244,7 +244,7 @@ impl ServerSummary {
         };
         lines.push(match (self.begun_ms, self.taken_over_ms) {
             (Some(begun), Some(done)) => {
-                format!("  taken over  {} in {}{waited}", clock(begun), duration(done.saturating_sub(begun)))
+                format!("  taken over  {}, which took {}{waited}", clock(begun), duration(done.saturating_sub(begun)))
             }
             _ => "  taken over  never".to_owned(),
         });
@@ -261,8 +261,7 @@ impl ServerSummary {
 impl CameraGaps {
     fn words(&self) -> String {
         let Some(gaps) = self.gaps else { return "recordings are missing".to_owned() };
-        let gap =
-            |ms: i64| if ms > 0 { format!("gap of {}", duration(ms.unsigned_abs())) } else { "no gap".to_owned() };
+        let gap = |ms: i64| if ms > 0 { format!("gap of {}", duration(ms.unsigned_abs())) } else { "none".to_owned() };
         let both = match gaps.at_return_ms {
             ms @ ..0 => format!(" (both recorded for {})", duration(ms.unsigned_abs())),
             _ => String::new(),
@@ -363,13 +362,15 @@ mod tests {
         let world = good();
         let lines = sum_up(&world, gaps(&world), 600 * SECOND, None).lines();
         let golden = "
+All times are simulated, unless they are the machine's.
+
 Arena crashed (priority 10)
   noticed     by abnormal_shutdown_timeout, due 00:06:00, told 12 ms later (0.2 ms of the machine's time)
-  taken over  00:06:40 in 2 s, after 39.9 s in the queue, not covered
+  taken over  00:06:40, which took 2 s, after 39.9 s in the queue, not covered
   restored    00:07:20, alive again since 00:07:00
-  recordings  North gate  gap of 5 min 42 s when lost, no gap at the return (both recorded for 21 s)
-              South gate  gap of 5 min 42 s when lost, no gap at the return (both recorded for 21 s)
-              Pitch       gap of 5 min 42 s when lost, no gap at the return (both recorded for 21 s)
+  recordings  North gate  gap of 5 min 42 s when lost, none at the return (both recorded for 21 s)
+              South gate  gap of 5 min 42 s when lost, none at the return (both recorded for 21 s)
+              Pitch       gap of 5 min 42 s when lost, none at the return (both recorded for 21 s)
 ";
         let text = lines.join("\n");
         assert!(text.starts_with(golden), "{text}");
