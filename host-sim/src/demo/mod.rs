@@ -51,7 +51,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use cast::{CAST, DEFAULT_PORT, FAILOVER_CLIENTS, FAILOVER_SERVERS, Pace};
 use clock::SimClock;
-use stage::{Interrupted, Places, Stage};
+use stage::{Inbox, Interrupted, Places, Stage};
 use summary::{Summary, sum_up};
 use timeline::{Entry, Screen, Severity};
 
@@ -86,7 +86,7 @@ taken over while the others wait, and restored when it is back. Everything is re
 Examples:
   host-sim demo
   host-sim demo --json > demo.jsonl
-  host-sim demo --keep /tmp/demo     then look at recordings, backups, state and logs there
+  host-sim demo --keep ./demo-files    then look at recordings, backups, state and logs there
 
 Exit status:
   0    everything happened as it must
@@ -135,6 +135,7 @@ pub struct DemoArgs {
 fn demo(args: &DemoArgs) -> Result<u8> {
     let library = crate::plugin::find(args.library.as_deref())?;
     stage::check_addresses(args.port)?;
+    let inbox = Inbox::new()?;
     let temporary;
     let root = match &args.keep {
         Some(folder) => stage::open_kept(folder).context("--keep")?,
@@ -146,7 +147,7 @@ fn demo(args: &DemoArgs) -> Result<u8> {
     let clock = SimClock::starting_now(args.speed);
     let places = Places { root, kept: args.keep.is_some(), port: args.port, library };
     // Declared after the folder, so gone before it: nobody writes there any more when it is removed.
-    let mut stage = Stage::new(clock, Pace::at(args.speed), places, Screen::new(args.json))?;
+    let mut stage = Stage::new(inbox, clock, Pace::at(args.speed), places, Screen::new(args.json))?;
     perform(&mut stage)
 }
 

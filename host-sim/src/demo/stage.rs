@@ -123,13 +123,18 @@ pub struct Stage {
     post: Sender<News>,
 }
 
-impl Stage {
-    /// An empty stage.
+/// Where news comes in; signals that ask the demo to end come in from its making on.
+pub struct Inbox {
+    inbox: Receiver<News>,
+    post: Sender<News>,
+}
+
+impl Inbox {
+    /// Makes it. To be done before there is anything that a signal could leave behind.
     ///
     /// # Errors
     /// Signals cannot be watched.
-    pub fn new(clock: SimClock, pace: Pace, places: Places, screen: Screen) -> Result<Self> {
-        process::adopt_orphans()?;
+    pub fn new() -> Result<Self> {
         let (post, inbox) = mpsc::channel();
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot wait for signals")?;
         let interrupts = post.clone();
@@ -138,6 +143,18 @@ impl Stage {
                 let _ = interrupts.send(News::Interrupted(signal));
             }
         });
+        Ok(Self { inbox, post })
+    }
+}
+
+impl Stage {
+    /// An empty stage.
+    ///
+    /// # Errors
+    /// The system is too old to keep the demo's processes together.
+    pub fn new(news: Inbox, clock: SimClock, pace: Pace, places: Places, screen: Screen) -> Result<Self> {
+        process::adopt_orphans()?;
+        let Inbox { inbox, post } = news;
         let world = World::new(clock, pace);
         let (running, failover) = (HashMap::new(), None);
         Ok(Self { clock, pace, places, world, screen, running, failover, inbox, post })
