@@ -219,7 +219,8 @@ fn line_of(event: &Event) -> Result<Option<What>, String> {
     if event.kind == abi::VMSF_EVENT_TAKEOVER {
         return Ok(Some(What::Takeover { server, from, to, reason, actor }));
     }
-    Ok((to != "unknown").then_some(What::Health { server, from, to, reason }))
+    // After a start the plugin says nothing of `unknown`; a server at another address really becomes it.
+    Ok(Some(What::Health { server, from, to, reason }))
 }
 
 fn notify_kind(event: EventKind) -> u32 {
