@@ -327,9 +327,9 @@ mod tests {
     }
 
     #[test]
-    fn health_that_becomes_unknown_is_no_line() {
+    fn a_server_at_another_address_becomes_unknown_and_that_is_a_line() {
         let unknown = r#"{"code":"health","server":"a","details":{"from":"keep_alive","to":"unknown"}}"#;
-        assert_eq!(line(abi::VMSF_EVENT_HEALTH, unknown), Ok(None));
+        assert!(matches!(line(abi::VMSF_EVENT_HEALTH, unknown), Ok(Some(What::Health { to, .. })) if to == "unknown"));
     }
 
     #[test]
