@@ -63,7 +63,7 @@ fn unsafe_lives_in_the_border_rooms_alone_and_names_its_rule() {
                 continue;
             }
             assert!(border(&name) || is_test(&name), "{name}:{number}: unsafe outside the border");
-            if !border(&name) {
+            if !border(&name) || is_test(&name) {
                 continue;
             }
             let before: Vec<&str> = text.lines().take(number - 1).collect();
