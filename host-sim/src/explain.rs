@@ -107,7 +107,7 @@ fn failure(reason: &str) -> &str {
 }
 
 fn takeover(server: &str, from: &str, to: &str, actor: Option<&str>) -> String {
-    let who = actor.map(|actor| format!(" ({actor})")).unwrap_or_default();
+    let who = actor.filter(|actor| *actor != "automatic").map(|actor| format!(" ({actor})")).unwrap_or_default();
     match (from, to) {
         ("none", "queued") => format!("{server} is queued for the takeover{who}."),
         ("taking_over", "queued") => format!("The takeover of {server} did not succeed; it is queued again."),

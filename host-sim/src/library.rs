@@ -136,7 +136,7 @@ impl LibrarySubject {
         let host = Box::new(Collector(inbox.clone()));
         let instance =
             Instance::create(plugin, Mode::HostDrives, &options, host).map_err(|error| match error.code {
-                abi::VMSF_ERR_CONFIG => BeginError::Config(error.text),
+                abi::VMSF_ERR_CONFIG => BeginError::Config(faults(&error.text)),
                 _ => other(error.to_string()),
             })?;
         instance.start().map_err(|e| other(e.to_string()))?;
@@ -169,6 +169,14 @@ impl LibrarySubject {
             }
         }
     }
+}
+
+/// The texts of a report of faults; what is no such report (it may be cut) stays as it is.
+fn faults(report: &str) -> String {
+    let parsed: Value = serde_json::from_str(report).unwrap_or_default();
+    let list = parsed.get("faults").and_then(Value::as_array);
+    let texts: Vec<&str> = list.into_iter().flatten().filter_map(|fault| fault.get("text")?.as_str()).collect();
+    if texts.is_empty() { report.to_owned() } else { texts.join("\n  ") }
 }
 
 fn with_absolute_paths(config: &Value, folder: &Path) -> Value {
@@ -219,7 +227,8 @@ fn line_of(event: &Event) -> Result<Option<What>, String> {
     if event.kind == abi::VMSF_EVENT_TAKEOVER {
         return Ok(Some(What::Takeover { server, from, to, reason, actor }));
     }
-    Ok((to != "unknown").then_some(What::Health { server, from, to, reason }))
+    // After a start the plugin says nothing of `unknown`; a server at another address really becomes it.
+    Ok(Some(What::Health { server, from, to, reason }))
 }
 
 fn notify_kind(event: EventKind) -> u32 {
@@ -284,5 +293,72 @@ impl Subject for LibrarySubject {
             Some(text) => Err(text),
             None => Ok(Polled { next_ns, happenings }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: u32, json: &str) -> Event {
+        Event { kind, severity: 2, seq: 1, mono_ns: 1, utc_ms: 0, server: 1, json: json.to_owned() }
+    }
+
+    fn line(kind: u32, json: &str) -> Result<Option<What>, String> {
+        line_of(&event(kind, json))
+    }
+
+    #[test]
+    fn health_takeover_completed_and_alarm_are_lines_the_rest_is_not() {
+        let moved =
+            r#"{"seq":1,"code":"x","server":"a","actor":"alice","details":{"from":"none","to":"queued","more":1}}"#;
+        let health = What::Health { server: "a".into(), from: "none".into(), to: "queued".into(), reason: None };
+        assert_eq!(line(abi::VMSF_EVENT_HEALTH, moved), Ok(Some(health)));
+        assert!(matches!(line(abi::VMSF_EVENT_TAKEOVER, moved), Ok(Some(What::Takeover { actor: Some(_), .. }))));
+        assert_eq!(
+            line(abi::VMSF_EVENT_ALARM, moved),
+            Ok(Some(What::Alarm { code: "x".into(), server: Some("a".into()) }))
+        );
+        let ended = r#"{"code":"x","server":"a","details":{"op":7,"operation":"restore","outcome":"ok"}}"#;
+        assert!(matches!(line(abi::VMSF_EVENT_COMPLETED, ended), Ok(Some(What::Completed { op: 7, .. }))));
+        for kind in [abi::VMSF_EVENT_LOG, abi::VMSF_EVENT_ALARM_ENDED, abi::VMSF_EVENT_PROGRESS, 4711] {
+            assert_eq!(line(kind, moved), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_server_at_another_address_becomes_unknown_and_that_is_a_line() {
+        let unknown = r#"{"code":"health","server":"a","details":{"from":"keep_alive","to":"unknown"}}"#;
+        assert!(matches!(line(abi::VMSF_EVENT_HEALTH, unknown), Ok(Some(What::Health { to, .. })) if to == "unknown"));
+    }
+
+    #[test]
+    fn an_event_that_breaks_its_promise_is_shown() {
+        for (kind, json, what) in [
+            (abi::VMSF_EVENT_HEALTH, "{", "EOF"),
+            (abi::VMSF_EVENT_HEALTH, r#"{"code":"health","details":{}}"#, "no server"),
+            (abi::VMSF_EVENT_HEALTH, r#"{"code":"health","server":"a","details":{"from":"x"}}"#, "no details.to"),
+            (abi::VMSF_EVENT_COMPLETED, r#"{"code":"completed","server":"a"}"#, "no details.op"),
+        ] {
+            let text = line(kind, json).unwrap_err();
+            assert!(text.contains(json) && text.contains(what), "{text}");
+        }
+        let text = line(abi::VMSF_EVENT_POISONED, r#"{"code":"poisoned","text":"boom"}"#).unwrap_err();
+        assert_eq!(text, "the plugin panicked: boom");
+    }
+
+    #[test]
+    fn relative_paths_lie_in_the_folder_and_nothing_else_is_touched() {
+        let folder = std::env::temp_dir();
+        let absolute = folder.join("elsewhere");
+        let config = json!({"backup_directory": "b", "store_path": absolute, "name": "b"});
+        let expected = json!({"backup_directory": folder.join("b"), "store_path": absolute, "name": "b"});
+        assert_eq!(with_absolute_paths(&config, &folder), expected);
+    }
+
+    #[test]
+    fn faults_are_told_one_a_line() {
+        assert_eq!(faults(r#"{"faults":[{"text":"x"},{"text":"y"}]}"#), "x\n  y");
+        assert_eq!(faults("cut off"), "cut off");
     }
 }

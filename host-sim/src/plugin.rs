@@ -154,7 +154,7 @@ impl Plugin {
     /// # Errors
     /// The file is no library, no plugin, or refuses this host; the text names both sides.
     pub fn load(path: &Path) -> Result<Arc<Self>, LoadError> {
-        // SAFETY: running the library's initialisers is what loading a plugin means; whoever named the file trusts it. The
+        // SAFETY: rule 13: running the library's initialisers is what loading a plugin means; whoever named the file trusts it. The
         // header, rule 1: it is made to be looked up at run time.
         let library = unsafe { Library::new(path) }
             .map_err(|e| LoadError::Open { path: path.to_owned(), text: source_text(&e) })?;
@@ -289,12 +289,12 @@ fn read_api(table: *const abi::vmsf_api) -> Result<abi::vmsf_api, String> {
         let needed = size_of::<abi::vmsf_api>();
         return Err(format!("the plugin's table has {size} bytes, the one of ABI major 1 has {needed}"));
     }
-    // SAFETY: the table is at least this large (just checked); read as words so that a NULL member can be refused.
+    // SAFETY: rule 2: the table is at least this large (just checked); read as words so that a NULL member can be refused.
     let words = unsafe { table.cast::<[usize; WORDS]>().read() };
     if let Some(at) = words.iter().skip(1).position(|word| *word == 0) {
         return Err(format!("member {} of the plugin's table is NULL", at + 1));
     }
-    // SAFETY: large enough and no member NULL (both just checked).
+    // SAFETY: rule 2: large enough and no member NULL (both just checked).
     Ok(unsafe { table.read() })
 }
 
@@ -303,7 +303,7 @@ fn static_text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: texts of `info` and `result_name` are static and NUL-terminated (their documentation).
+    // SAFETY: rule 3: texts of `info` and `result_name` are static and NUL-terminated (their documentation).
     let text = unsafe { CStr::from_ptr(text) };
     text.to_string_lossy().into_owned()
 }

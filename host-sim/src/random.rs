@@ -81,7 +81,7 @@ impl Maker {
             "schema": 1, "backup_directory": "backups", "store_path": "store",
             "automatic_takeover": self.chance(80), "automatic_restore": self.chance(60),
             "restore_stable_s": self.pick(&[0, 30, 45]),
-            "takeover_timeout_s": self.pick(&[10, 30, 600]), "restore_timeout_s": self.pick(&[10, 30, 600]),
+            "takeover_timeout_s": self.pick(&[10, 30, 600, 600]), "restore_timeout_s": self.pick(&[10, 30, 600, 600]),
             "pause_tolerance_s": self.pick(&[1, 2, 10]),
             "timeouts": self.timeouts(), "monitored_servers": servers,
         })
@@ -172,7 +172,9 @@ impl Maker {
     fn frozen(&mut self) {
         for _ in 0..self.rng.u32(0..3) {
             let (at, lost) = (self.instant(), self.chance(50));
-            let ms = self.pick(&[500, 1_000, 2_000, 2_001, 5_000, 29_999, 30_000, 60_000, 400_000]);
+            // What piles up in a long pause would overflow the plugin's list of messages, so it is lost instead.
+            let lengths = [500, 1_000, 2_000, 2_001, 5_000, 29_999, 30_000, 60_000, 400_000];
+            let ms = self.pick(if lost { &lengths } else { &lengths[..7] });
             self.steps.push(json!({"at_ms": at, "do": "pause", "ms": ms, "lost": lost}));
         }
         if self.chance(30) {
@@ -182,7 +184,7 @@ impl Maker {
     }
 
     fn host(&mut self) -> Value {
-        let delays = [0, 1, 1_000, 9_999, 10_000, 10_001, 20_000, 30_000, 30_001];
+        let delays = [0, 0, 1, 1_000, 5_000, 9_999, 10_000, 10_001, 20_000, 30_000];
         let mut host = json!({"takeover_ms": self.pick(&delays), "restore_ms": self.pick(&delays)});
         for key in ["fail", "never_answer"] {
             let entries: Vec<Value> = (0..self.rng.u32(0..4))

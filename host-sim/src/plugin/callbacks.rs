@@ -131,7 +131,7 @@ unsafe fn counted(text: *const c_char, len: usize) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: rule 3: the caller's promise.
     let bytes = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), len) };
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -18,6 +18,9 @@ const DROP_STOP_MS: u32 = 10_000;
 /// Room for a report of faults; no JSON is larger (header, rule 14).
 const REPORT_BYTES: usize = 64 * 1024;
 
+/// How often a text that grows between two calls is fetched again.
+const TEXT_TRIES: u32 = 16;
+
 /// Who moves time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -105,36 +108,28 @@ impl Caller {
         CallError { call, code, name: self.plugin.result_name(code), text, report }
     }
 
-    /// Fetches a text of unknown length.
+    /// Fetches a text of unknown length. Its errors carry no text: `last_error` itself comes through here.
     fn text(
         &self,
         call: &'static str,
         fetch: impl Fn(*mut c_char, usize, &mut usize) -> abi::vmsf_result,
     ) -> Outcome<String> {
         let mut buffer = vec![0_u8; 1024];
-        loop {
+        let mut code = abi::VMSF_ERR_TOO_SMALL;
+        for _ in 0..TEXT_TRIES {
             let mut len = 0;
-            match fetch(buffer.as_mut_ptr().cast(), buffer.len(), &mut len) {
+            code = fetch(buffer.as_mut_ptr().cast(), buffer.len(), &mut len);
+            match code {
                 abi::VMSF_OK => {
                     buffer.truncate(len);
                     return Ok(String::from_utf8_lossy(&buffer).into_owned());
                 }
-                // It may have grown between two calls, so this goes on until it fits.
-                abi::VMSF_ERR_TOO_SMALL if len >= buffer.len() => buffer.resize(len + 1, 0),
-                abi::VMSF_ERR_TOO_SMALL => {
-                    return Err(self.error(
-                        call,
-                        abi::VMSF_ERR_TOO_SMALL,
-                        "a size that fits was called too small".into(),
-                    ));
-                }
-                // `last_error` itself comes through here: no text, or it would ask itself for ever.
-                code => {
-                    let name = self.plugin.result_name(code);
-                    return Err(CallError { call, code, name, text: String::new(), report: String::new() });
-                }
+                abi::VMSF_ERR_TOO_SMALL => buffer.resize(buffer.len().max(len) + 1, 0),
+                _ => break,
             }
         }
+        let name = self.plugin.result_name(code);
+        Err(CallError { call, code, name, text: String::new(), report: String::new() })
     }
 
     /// Reports an event of a monitored server, `VMSF_NOTIFY_…`; `mono_ns` 0 = now.

@@ -1,0 +1,168 @@
+//! The rules of the house, read off its own files: where unsafe may live, what the engine may not know, what every file says first.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longer files hold more than one concern.
+const LINES_MAX: usize = 700;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below these folders, by its path from the root, with its text.
+fn rust_files(folders: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no Rust files below {folders:?}");
+    found.sort();
+    found
+}
+
+fn all() -> Vec<(String, String)> {
+    rust_files(&["src", "include/rust/src", "host-sim", "tests"])
+}
+
+fn is_test(name: &str) -> bool {
+    name.contains("tests")
+}
+
+/// The lines of code: no comments.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(n, line)| (n + 1, line))
+}
+
+#[test]
+fn every_file_says_first_what_it_is_and_holds_one_concern() {
+    for (name, text) in all() {
+        assert!(text.starts_with("//!"), "{name} does not begin with a comment that says what it is");
+        let lines = text.lines().count();
+        // The whole C ABI stands in one file, on purpose.
+        assert!(lines <= LINES_MAX || name == "include/rust/src/lib.rs", "{name} has {lines} lines");
+    }
+}
+
+#[test]
+fn unsafe_lives_in_the_border_rooms_alone_and_names_its_rule() {
+    let border = |name: &str| name.starts_with("src/ffi/") || name.starts_with("host-sim/src/plugin");
+    for (name, text) in all() {
+        for (number, line) in code(&text) {
+            let uses = line.contains("unsafe {") || line.contains("unsafe impl");
+            if !uses || name == "tests/tidy.rs" {
+                continue;
+            }
+            assert!(border(&name) || is_test(&name), "{name}:{number}: unsafe outside the border");
+            if !border(&name) || is_test(&name) {
+                continue;
+            }
+            let before: Vec<&str> = text.lines().take(number - 1).collect();
+            let comment: String = before.iter().rev().take(8).rev().copied().collect::<Vec<_>>().join(" ");
+            let said = comment.rfind("SAFETY:").map(|at| &comment[at..]);
+            assert!(
+                said.is_some_and(|said| said.contains("rule") || said.contains("class [")),
+                "{name}:{number}: no SAFETY line that names a rule"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_engine_knows_no_clock_thread_lock_file_json_hash_order_or_float() {
+    let forbidden = [
+        "std::time",
+        "std::thread",
+        "std::sync",
+        "std::fs",
+        "std::io",
+        "std::net",
+        "std::env",
+        "parking_lot",
+        "crossbeam",
+        "HashMap",
+        "HashSet",
+        "serde",
+        "chrono",
+        "log::",
+        "f32",
+        "f64",
+        "println!",
+        "crate::runtime",
+        "crate::ffi",
+        "crate::config",
+    ];
+    for (name, text) in rust_files(&["src/engine"]) {
+        for (number, line) in code(&text).filter(|_| !is_test(&name)) {
+            let found = forbidden.iter().find(|word| line.contains(**word));
+            assert!(found.is_none(), "{name}:{number} knows {}", found.unwrap());
+        }
+    }
+}
+
+#[test]
+fn only_the_runtime_knows_threads_and_channels() {
+    for (name, text) in rust_files(&["src"]) {
+        if name.starts_with("src/runtime/") || is_test(&name) {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            for word in
+                ["std::thread::", "crossbeam", "Condvar::wait_until", "clock_gettime", "SystemTime", "Instant::now"]
+            {
+                assert!(!line.contains(word), "{name}:{number} knows {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_simulated_host_names_nothing_of_the_plugin() {
+    for (name, text) in rust_files(&["host-sim"]) {
+        for (number, line) in code(&text) {
+            assert!(!line.contains("vms_failover::"), "{name}:{number} names the plugin's crate");
+        }
+    }
+}
+
+#[test]
+fn every_room_stands_in_the_code_map() {
+    let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    for line in map.lines().filter_map(|line| line.strip_prefix("pub mod ")) {
+        let room = line.trim_end_matches(';');
+        assert!(map.contains(&format!("[`{room}`]")), "src/lib.rs: the code map does not show {room}");
+    }
+}
+
+#[test]
+fn ci_runs_the_two_commands_of_the_readme() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
+    for command in ["cargo run --release -p host-sim -- demo", "cargo test --workspace"] {
+        assert!(readme.lines().any(|line| line.trim_end() == command), "README.md does not give `{command}`");
+        assert!(ci.lines().any(|line| line == format!("step {command}")), ".ci/run does not run `{command}`");
+    }
+}
+
+#[test]
+fn every_file_that_the_documents_name_is_there() {
+    for document in ["README.md", "examples/README.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        let folder = root().join(document).parent().unwrap().to_owned();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap_or_default();
+            if !path.is_empty() && !path.contains("://") {
+                assert!(folder.join(path).exists(), "{document} names {path}, which is not there");
+            }
+        }
+    }
+}
