@@ -114,7 +114,7 @@ impl Command {
 /// Arguments of `host-sim demo`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
-    /// How many times faster than life; at 1 the plugin's own worker keeps real time, and it takes 10 minutes
+    /// How many times faster than life; at 1 the plugin's own worker keeps real time, and it takes 9 minutes
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MAX_SPEED))]
     pub speed: u64,
     /// Write JSON Lines instead: what happens, then a summary
@@ -192,8 +192,9 @@ fn introduce(stage: &mut Stage) -> Result<()> {
     let last = CAST.last().map_or(FAILOVER_SERVERS, |member| member.address);
     let text = format!(
         "Four recording servers at {first} to {last}, and one failover server that hears them at\n\
-         {FAILOVER_SERVERS} and answers clients at {FAILOVER_CLIENTS}; port {port}, {speed} times faster than life.\n\
-         Files in {root}\n"
+         {FAILOVER_SERVERS} and answers clients at {FAILOVER_CLIENTS}; port {port}, {}.\n\
+         Files in {root}\n",
+        timeline::pace(speed)
     );
     Ok(stage.screen.print(&text)?)
 }

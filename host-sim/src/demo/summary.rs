@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::cast::{Loss, member};
 use super::recording::Gaps;
-use super::timeline::{clock, duration, name};
+use super::timeline::{clock, duration, name, pace};
 use super::world::{Failure, Machine, World};
 
 /// The gaps of one camera, as far as they can be told.
@@ -212,11 +212,7 @@ impl Summary {
             ));
         }
         let took = duration(self.real_ms);
-        lines.push(format!(
-            "{} of simulated time in {took}, {} times faster than life.",
-            duration(self.simulated_ms),
-            self.speed
-        ));
+        lines.push(format!("{} of simulated time in {took}, {}.", duration(self.simulated_ms), pace(self.speed)));
         lines
     }
 }

@@ -126,6 +126,12 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// How fast time runs.
+#[must_use]
+pub fn pace(speed: u64) -> String {
+    if speed == 1 { "in real time".to_owned() } else { format!("{speed} times faster than life") }
+}
+
 /// What is left of a wait, `M:SS`.
 #[must_use]
 pub fn countdown(ms: u64) -> String {
@@ -290,6 +296,7 @@ mod tests {
         let read = [0, 999, 1000, 12_345, 59_999, 60_000, 303_000, 3_600_000].map(duration);
         let golden = ["0 ms", "999 ms", "1 s", "12.3 s", "59.9 s", "1 min", "5 min 03 s", "60 min"];
         assert_eq!(read, golden);
+        assert_eq!([1, 60].map(pace), ["in real time", "60 times faster than life"]);
         assert_eq!([0, 1, 59_001, 185_000].map(countdown), ["0:00", "0:01", "1:00", "3:05"]);
     }
 
