@@ -136,19 +136,25 @@ fn demo(args: &DemoArgs) -> Result<u8> {
     let library = crate::plugin::find(args.library.as_deref())?;
     stage::check_addresses(args.port)?;
     let inbox = Inbox::new()?;
-    let temporary;
+    let mut temporary = None;
     let root = match &args.keep {
         Some(folder) => stage::open_kept(folder).context("--keep")?,
         None => {
-            temporary = tempfile::Builder::new().prefix("vms-failover-demo-").tempdir()?;
-            temporary.path().to_owned()
+            let folder = tempfile::Builder::new().prefix("vms-failover-demo-").tempdir()?;
+            temporary.insert(folder).path().to_owned()
         }
     };
     let clock = SimClock::starting_now(args.speed);
     let places = Places { root, kept: args.keep.is_some(), port: args.port, library };
-    // Declared after the folder, so gone before it: nobody writes there any more when it is removed.
     let mut stage = Stage::new(inbox, clock, Pace::at(args.speed), places, Screen::new(args.json))?;
-    perform(&mut stage)
+    let outcome = perform(&mut stage);
+    // First the processes, then the files: nobody writes there any more.
+    drop(stage);
+    if let Some(Err(e)) = temporary.map(tempfile::TempDir::close) {
+        eprintln!("error: files are left behind: {e}");
+        return Ok(1);
+    }
+    outcome
 }
 
 fn perform(stage: &mut Stage) -> Result<u8> {
@@ -203,7 +209,7 @@ fn interrupted(stage: &mut Stage, signal: i32) -> u8 {
     let text = if stage.places.kept {
         format!("interrupted: every process is ended; the files are in {}", stage.places.root.display())
     } else {
-        "interrupted: every process is ended, every file removed".to_owned()
+        "interrupted: every process is ended, and the files are removed".to_owned()
     };
     let entry = Entry::new(stage.now_ms(), "interrupted", text).as_(Severity::Warning).with("signal", signal);
     // Nobody may be there any more to read it.
