@@ -19,9 +19,10 @@
  *  2. Every struct begins with `struct_size`, set by whoever fills the struct in. The reader copies min(struct_size,
  *     known size): a larger struct is accepted, a smaller one than the first release's is refused.
  *  3. Memory. Nothing crosses the border. Inputs are copied before the call returns; vmsf_host may be freed after
- *     `create`. Text inputs are UTF-8 with an explicit length and need no NUL. Outputs go into the host's buffer:
- *     VMSF_OK and VMSF_ERR_TOO_SMALL write `*len` (bytes without the NUL); what fits is NUL-terminated, TOO_SMALL
- *     leaves ""; `buf` NULL with `cap` 0 asks for the size and gives TOO_SMALL. No other failure writes anything.
+ *     `create`. Text inputs are UTF-8 (but that of recordings_ini) with an explicit length and need no NUL. Outputs go
+ *     into the host's buffer: VMSF_OK and VMSF_ERR_TOO_SMALL write `*len` (bytes without the NUL); what fits is
+ *     NUL-terminated, TOO_SMALL leaves ""; `buf` NULL with `cap` 0 asks for the size and gives TOO_SMALL. No other
+ *     failure writes anything.
  *     Strings passed to callbacks live until the callback returns and are both NUL-terminated and counted. `ctx` is
  *     borrowed until `release(ctx)`, which is called exactly once, from `destroy`, and never when `create` failed.
  *  4. Handles are checked numbers. A stale, foreign, swapped or zero handle gives VMSF_ERR_HANDLE, never undefined
@@ -540,11 +541,19 @@ typedef struct vmsf_api {
                        size_t cap,
                        size_t *len);
     /*
-     Writes the recordings parameter into the text of a settings file of the monitored server.
+     Writes the recordings parameter, <key>=<server_communication.address><separator><host of the server>, into the
+     text of a settings file of the monitored server (DivaServer.ini, SenseVideoManager.ini) and gives the new text.
+     No other byte is touched, and twice is the same as once. `recordings_ini` of the configuration names section,
+     key and separator. The first section of that name counts. A line is corrected only if it is certainly this
+     failover server's; else one is added, at the end of the section, which is added itself if it is missing. With
+     an empty separator the end of an address often cannot be told: then a line for an earlier address stays.
+     In and out the text is bytes in whatever 8-bit encoding, not checked to be UTF-8 (a byte order mark of UTF-8 is
+     kept), at most 64 KiB in. Reading and writing the file is the host's.
      [any-thread]
-     Memory: text out, rule 3.
-     Errors: VMSF_ERR_TOO_SMALL.
-     Not yet: VMSF_ERR_UNSUPPORTED.
+     Memory: text out, rule 3, as bytes.
+     Errors: VMSF_ERR_TOO_SMALL. VMSF_ERR_LIMIT. VMSF_ERR_STATE the configuration has no recordings_ini or no
+     server_communication; last_error names the key to set. VMSF_ERR_UTF8 the text is UTF-16 or holds a NUL, or it is
+     not UTF-8 while section, key or separator have letters outside ASCII.
      Since: major 1.
      */
     vmsf_result (*recordings_ini)(vmsf_plugin p,

@@ -22,6 +22,7 @@
 //! | [`log`] | entries in words and JSON, the limit on repetition | files, clocks |
 //! | [`diagnostics`] | the `log` facade, bridged to the host | be called with a lock held |
 //! | [`state`] | the state directory: lock, kept configuration, numbers | be called with a lock held |
+//! | [`recordings`] | writes the recordings parameter into a settings text | files; any byte but the one line |
 //! | [`backup`] | finds the newest settings backup of a server | write |
 //! | [`handle`], [`time`], [`error`] | checked handles, instants, the one error | know anything of the rest |
 //!
@@ -46,6 +47,7 @@ pub mod error;
 pub mod ffi;
 pub mod handle;
 pub mod log;
+pub mod recordings;
 pub mod runtime;
 pub mod state;
 pub mod time;

@@ -97,7 +97,7 @@ unsafe extern "C" fn create(
         let text = error::cut(text, err_cap.saturating_sub(1));
         if !err.is_null() {
             // SAFETY: not NULL, and the host vouches for `err_cap` bytes (rule 3).
-            unsafe { text::fill(&text, err, err_cap) };
+            unsafe { text::fill(text.as_bytes(), err, err_cap) };
         }
         code
     })
@@ -300,6 +300,24 @@ unsafe extern "C" fn config(p: vmsf_plugin, buf: *mut c_char, cap: usize, len: *
     })
 }
 
+unsafe extern "C" fn recordings_ini(
+    p: vmsf_plugin,
+    s: vmsf_server,
+    ini_text: *const c_char,
+    len: usize,
+    buf: *mut c_char,
+    cap: usize,
+    out_len: *mut usize,
+) -> vmsf_result {
+    guard::call(Class::AnyThread, p, |instance| {
+        // SAFETY: the host vouches for it (rule 3).
+        let ini = unsafe { text::read_bytes("ini_text", ini_text, len, text::INI_MAX) }?;
+        let ini = instance.runtime.recordings_ini(s, ini)?;
+        // SAFETY: the host vouches for it (rule 3).
+        unsafe { text::write_bytes(&ini, buf, cap, out_len) }
+    })
+}
+
 unsafe extern "C" fn progress(
     p: vmsf_plugin,
     op_id: u64,
@@ -460,18 +478,6 @@ unsafe extern "C" fn status(p: vmsf_plugin, _: vmsf_server, _: *mut c_char, _: u
 
 unsafe extern "C" fn log(p: vmsf_plugin, _: u64, _: u32, _: *mut c_char, _: usize, _: *mut usize) -> vmsf_result {
     unsupported(Class::Reading, p, "log")
-}
-
-unsafe extern "C" fn recordings_ini(
-    p: vmsf_plugin,
-    _: vmsf_server,
-    _: *const c_char,
-    _: usize,
-    _: *mut c_char,
-    _: usize,
-    _: *mut usize,
-) -> vmsf_result {
-    unsupported(Class::AnyThread, p, "recordings_ini")
 }
 
 unsafe extern "C" fn cluster(p: vmsf_plugin, _: u32, _: *const c_char, _: usize) -> vmsf_result {

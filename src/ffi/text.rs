@@ -12,6 +12,8 @@ pub const CONFIG_MAX: usize = 256 * 1024 * 1024;
 pub const EDIT_MAX: usize = 1024 * 1024;
 /// Longest JSON of any other call, in bytes.
 pub const JSON_MAX: usize = 64 * 1024;
+/// Longest settings text, in bytes.
+pub const INI_MAX: usize = 64 * 1024;
 /// Longest id, in bytes.
 pub const ID_MAX: usize = 64;
 /// Longest secret, in bytes.
@@ -22,14 +24,8 @@ pub const SECRET_MAX: usize = 4096;
 /// # Safety
 /// `text` is NULL, or `len` bytes are readable there until the call of the host returns.
 pub unsafe fn read<'a>(what: &str, text: *const c_char, len: usize, max: usize) -> Result<&'a str, Error> {
-    if len > max {
-        return Err(Error::new(abi::VMSF_ERR_LIMIT, format!("{what} has {len} bytes, allowed are {max}")));
-    }
-    if text.is_null() {
-        return if len == 0 { Ok("") } else { Err(Error::null(what)) };
-    }
-    // SAFETY: not NULL, and the caller vouches for `len` readable bytes (rule 3: inputs are read before the call returns).
-    let bytes = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), len) };
+    // SAFETY: the caller vouches for it (rule 3).
+    let bytes = unsafe { read_bytes(what, text, len, max) }?;
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Error::new(abi::VMSF_ERR_UTF8, format!("{what} is not UTF-8 from byte {} on", error.valid_up_to()))
     })?;
@@ -37,6 +33,21 @@ pub unsafe fn read<'a>(what: &str, text: *const c_char, len: usize, max: usize) 
         Some(at) => Err(Error::new(abi::VMSF_ERR_UTF8, format!("{what} holds a NUL at byte {at}"))),
         None => Ok(text),
     }
+}
+
+/// The `len` bytes at `text`, whatever they are; NULL with 0 is empty.
+///
+/// # Safety
+/// As `read`.
+pub unsafe fn read_bytes<'a>(what: &str, text: *const c_char, len: usize, max: usize) -> Result<&'a [u8], Error> {
+    if len > max {
+        return Err(Error::new(abi::VMSF_ERR_LIMIT, format!("{what} has {len} bytes, allowed are {max}")));
+    }
+    if text.is_null() {
+        return if len == 0 { Ok(&[]) } else { Err(Error::null(what)) };
+    }
+    // SAFETY: not NULL, and the caller vouches for `len` readable bytes (rule 3: inputs are read before the call returns).
+    Ok(unsafe { std::slice::from_raw_parts(text.cast::<u8>(), len) })
 }
 
 /// Checks the place and length of a secret.
@@ -52,6 +63,15 @@ pub fn check_secret(secret: *const u8, len: usize) -> Result<(), Error> {
 /// # Safety
 /// `buf` is NULL, or `cap` bytes are writable there; `len` is NULL, or one `usize` is writable there.
 pub unsafe fn write(text: &str, buf: *mut c_char, cap: usize, len: *mut usize) -> Result<(), Error> {
+    // SAFETY: the caller vouches for it (rule 3).
+    unsafe { write_bytes(text.as_bytes(), buf, cap, len) }
+}
+
+/// As `write`, for a text in whatever encoding.
+///
+/// # Safety
+/// As `write`.
+pub unsafe fn write_bytes(text: &[u8], buf: *mut c_char, cap: usize, len: *mut usize) -> Result<(), Error> {
     if len.is_null() {
         return Err(Error::null("len"));
     }
@@ -68,9 +88,9 @@ pub unsafe fn write(text: &str, buf: *mut c_char, cap: usize, len: *mut usize) -
 ///
 /// # Safety
 /// `cap` bytes are writable at `buf`, which may be NULL if `cap` is 0.
-pub unsafe fn fill(text: &str, buf: *mut c_char, cap: usize) -> bool {
+pub unsafe fn fill(text: &[u8], buf: *mut c_char, cap: usize) -> bool {
     let fits = text.len() < cap;
-    let text = if fits { text } else { "" };
+    let text = if fits { text } else { b"" };
     if cap > 0 {
         let buf = buf.cast::<u8>();
         // SAFETY: the text with its NUL is at most `cap` bytes, which are writable; the host's buffer is not the plugin's text (rule 3).

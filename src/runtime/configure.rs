@@ -77,8 +77,12 @@ impl Runtime {
         self.check_drops(&core, before, next)?;
         let accepted = core.accept(Command::Configure(policy), Some((Arc::clone(&servers), Arc::clone(next))));
         accepted.map_err(|refused| Rejected::Error(self.refused(refused)))?;
-        *self.servers.write() = servers;
-        *self.config.write() = Arc::clone(next);
+        {
+            // Whoever reads both holds the lock of the servers, and sees both old or both new.
+            let mut shown = self.servers.write();
+            *self.config.write() = Arc::clone(next);
+            *shown = servers;
+        }
         self.catch_up(&mut core);
         drop(core);
         self.rouse();

@@ -34,6 +34,7 @@ use crate::engine::output::Outcome;
 use crate::engine::policy::ServerKey;
 use crate::error::Error;
 use crate::log::{Entry, Words};
+use crate::recordings;
 use crate::state::{Numbers, Store};
 use crate::time::{Mono, Span};
 
@@ -366,6 +367,28 @@ impl Runtime {
     /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.read())
+    }
+
+    /// The text of a settings file of this server with the recordings parameter in it.
+    pub fn recordings_ini(&self, server: abi::vmsf_server, ini: &[u8]) -> Result<Vec<u8>, Error> {
+        let (config, id) = {
+            let servers = self.servers.read();
+            let entry = servers.by_handle(server).ok_or_else(|| Error::new(abi::VMSF_ERR_HANDLE, ""))?;
+            // Read under the lock of the servers, so that both are of one configuration.
+            (self.config(), Arc::clone(&entry.named.id))
+        };
+        let monitored = config.monitored_servers.iter().find(|monitored| monitored.id == *id);
+        let monitored = monitored.ok_or_else(|| Error::new(abi::VMSF_ERR_HANDLE, ""))?;
+        let absent = |key, what| {
+            Error::new(
+                abi::VMSF_ERR_STATE,
+                format!("the configuration has no {key}: set /{key}/{what} (configure, edit)"),
+            )
+        };
+        let rule = config.recordings_ini.as_ref().ok_or_else(|| absent("recordings_ini", "section"))?;
+        let here = config.server_communication.as_ref().ok_or_else(|| absent("server_communication", "address"))?;
+        recordings::apply(ini, rule, &here.address, &monitored.host)
+            .map_err(|problem| Error::new(abi::VMSF_ERR_UTF8, format!("ini_text: {problem}")))
     }
 
     fn is_driven(&self) -> bool {

@@ -114,6 +114,14 @@ impl Caller {
         call: &'static str,
         fetch: impl Fn(*mut c_char, usize, &mut usize) -> abi::vmsf_result,
     ) -> Outcome<String> {
+        self.bytes(call, fetch).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn bytes(
+        &self,
+        call: &'static str,
+        fetch: impl Fn(*mut c_char, usize, &mut usize) -> abi::vmsf_result,
+    ) -> Outcome<Vec<u8>> {
         let mut buffer = vec![0_u8; 1024];
         let mut code = abi::VMSF_ERR_TOO_SMALL;
         for _ in 0..TEXT_TRIES {
@@ -122,7 +130,7 @@ impl Caller {
             match code {
                 abi::VMSF_OK => {
                     buffer.truncate(len);
-                    return Ok(String::from_utf8_lossy(&buffer).into_owned());
+                    return Ok(buffer);
                 }
                 abi::VMSF_ERR_TOO_SMALL => buffer.resize(buffer.len().max(len) + 1, 0),
                 _ => break,
@@ -222,12 +230,12 @@ impl Caller {
         })
     }
 
-    /// A settings text of the monitored server with the recordings parameter in it.
+    /// A settings text of the monitored server with the recordings parameter in it, both in whatever encoding.
     ///
     /// # Errors
     /// As the header says.
-    pub fn recordings_ini(&self, server: u64, ini: &str) -> Outcome<String> {
-        self.text("recordings_ini", |buf, cap, len| {
+    pub fn recordings_ini(&self, server: u64, ini: &[u8]) -> Outcome<Vec<u8>> {
+        self.bytes("recordings_ini", |buf, cap, len| {
             // SAFETY: class [any-thread]; the input is counted, the buffer has `cap` bytes (rule 3).
             unsafe { (self.api().recordings_ini)(self.handle, server, ini.as_ptr().cast(), ini.len(), buf, cap, len) }
         })
