@@ -217,7 +217,9 @@ impl Engine {
         self.give_up_the_overdue(now, out);
         self.restore_what_is_due(now, out);
         self.settle(now, out);
-        due.into_iter().for_each(|key| self.touch(key));
+        // An answer that was overdue may have armed what has been handled since: never hand out an instant of the past.
+        let handled = self.due(now);
+        due.into_iter().chain(handled).for_each(|key| self.touch(key));
         self.planned = self.next_wake(now);
     }
 

@@ -1,7 +1,7 @@
 //! The engine's own tests: one file per concern, stories told as lines of text, time in whole seconds.
 
 mod health;
-// mod properties;
+mod properties;
 mod restore;
 mod takeover;
 mod timing;

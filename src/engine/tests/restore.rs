@@ -1,6 +1,6 @@
 //! Section 6: from a taken over server that is back to the server in its own role.
 
-use super::{A, B, Rig, policy};
+use super::{A, B, Rig, at, policy};
 use crate::engine::command::{Command, Refusal};
 use crate::engine::health::EventKind as E;
 use crate::engine::output::{Alarm, Outcome, TakeoverState as S};
@@ -226,4 +226,15 @@ fn at_one_instant_a_failure_comes_before_the_restore_and_the_slot_last() {
     rig.to(60);
     assert_eq!(rig.state(A), S::TakenOver, "keep-alive deadline and stability end together: it has failed");
     assert_eq!(rig.state(B), S::Queued);
+}
+
+#[test]
+fn a_restore_given_up_after_the_stability_has_passed_hands_out_no_past_instant() {
+    let mut rig = Rig::taken_over(policy(1));
+    rig.restore(A);
+    rig.to_while_alive(A, 340);
+    assert_eq!(rig.state(A), S::TakenOver);
+    assert_eq!(rig.engine.next_wake(rig.now), Some(at(341)), "a heartbeat");
+    rig.to_while_alive(A, 360);
+    assert_eq!(rig.state(A), S::Restoring, "30 s after the failed one");
 }
