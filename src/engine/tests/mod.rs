@@ -171,7 +171,7 @@ impl Rig {
     }
 
     /// The same, while `server` keeps alive every 10 s.
-    fn to_while_alive(&mut self, server: ServerKey, seconds: u64) {
+    fn alive_until(&mut self, server: ServerKey, seconds: u64) {
         while self.now < at(seconds) {
             let next = (self.now + Span::seconds(10)).min(at(seconds));
             self.to(next.0 / SECOND_NS);

@@ -14,8 +14,8 @@ fn by_hand() -> Policy {
 fn a_server_that_was_down_and_keeps_alive_long_enough_is_restored() {
     let mut rig = Rig::taken_over(policy(1));
     rig.to(100);
-    rig.to_while_alive(A, 169);
-    rig.to_while_alive(A, 170);
+    rig.alive_until(A, 169);
+    rig.alive_until(A, 170);
     rig.answer(2, Outcome::Ok);
     assert_eq!(
         rig.said(),
@@ -32,25 +32,25 @@ fn a_server_that_was_down_and_keeps_alive_long_enough_is_restored() {
 #[test]
 fn a_break_begins_the_stability_anew() {
     let mut rig = Rig::taken_over(policy(1));
-    rig.to_while_alive(A, 90);
+    rig.alive_until(A, 90);
     rig.event(A, E::Startup);
-    rig.to_while_alive(A, 159);
+    rig.alive_until(A, 159);
     assert_eq!(rig.state(A), S::TakenOver, "100 + 60 is not over");
-    rig.to_while_alive(A, 160);
+    rig.alive_until(A, 160);
     assert_eq!(rig.state(A), S::Restoring);
 }
 
 #[test]
 fn a_healthy_server_taken_over_by_hand_is_not_handed_back_before_it_went_down() {
     let mut rig = Rig::alive(1);
-    rig.to_while_alive(A, 200);
+    rig.alive_until(A, 200);
     rig.takeover(A);
     rig.answer(1, Outcome::Ok);
-    rig.to_while_alive(A, 500);
+    rig.alive_until(A, 500);
     assert_eq!(rig.state(A), S::TakenOver);
     assert!(rig.stands(A, Alarm::BothAlive));
     rig.event(A, E::Startup);
-    rig.to_while_alive(A, 570);
+    rig.alive_until(A, 570);
     assert_eq!(rig.state(A), S::Restoring);
 }
 
@@ -64,9 +64,9 @@ fn unknown_after_a_start_is_not_down_but_what_was_seen_before_is_kept() {
             rig.event(A, E::Startup);
         }
         rig.restart();
-        rig.to_while_alive(A, 69);
+        rig.alive_until(A, 69);
         assert_eq!(rig.state(A), S::TakenOver, "stability begins anew at a start");
-        rig.to_while_alive(A, 500);
+        rig.alive_until(A, 500);
         assert_eq!(rig.state(A), if seen_down { S::Restoring } else { S::TakenOver });
     }
 }
@@ -74,21 +74,21 @@ fn unknown_after_a_start_is_not_down_but_what_was_seen_before_is_kept() {
 #[test]
 fn without_automatic_restore_a_return_is_said_once() {
     let mut rig = Rig::taken_over(by_hand());
-    rig.to_while_alive(A, 200);
+    rig.alive_until(A, 200);
     assert_eq!(rig.said(), ["40 a failed -> keep_alive", "40 a alarm both_alive", "100 a alarm restore_possible"]);
     rig.restore(A);
     rig.answer(2, Outcome::Failed);
-    rig.to_while_alive(A, 400);
+    rig.alive_until(A, 400);
     assert_eq!(rig.said_of(&["possible"]), [""; 0], "the same return");
     rig.event(A, E::Startup);
-    rig.to_while_alive(A, 500);
+    rig.alive_until(A, 500);
     assert_eq!(rig.said_of(&["possible"]), ["400 a ended restore_possible", "470 a alarm restore_possible"]);
 }
 
 #[test]
 fn switching_automatic_restore_on_restores_who_is_back() {
     let mut rig = Rig::taken_over(by_hand());
-    rig.to_while_alive(A, 200);
+    rig.alive_until(A, 200);
     rig.configure(|policy| policy.automatic_restore = true);
     assert_eq!(rig.state(A), S::Restoring);
     assert!(!rig.stands(A, Alarm::BothAlive));
@@ -126,7 +126,7 @@ fn a_server_that_was_failed_when_its_restore_was_asked_for_waits_for_an_operator
 #[test]
 fn a_server_that_fails_during_its_restore_is_taken_over_again() {
     let mut rig = Rig::taken_over(policy(1));
-    rig.to_while_alive(A, 100);
+    rig.alive_until(A, 100);
     rig.to(131);
     rig.said();
     rig.answer(2, Outcome::Ok);
@@ -145,7 +145,7 @@ fn a_server_that_fails_during_its_restore_is_taken_over_again() {
 #[test]
 fn a_failure_during_a_failed_restore_is_old_for_the_next_one() {
     let mut rig = Rig::taken_over(policy(1));
-    rig.to_while_alive(A, 100);
+    rig.alive_until(A, 100);
     rig.to(131);
     rig.answer(2, Outcome::Failed);
     rig.restore(A);
@@ -166,20 +166,20 @@ fn the_next_queued_server_has_the_slot_at_the_instant_of_the_restore() {
 #[test]
 fn a_failing_restore_is_tried_again_with_the_delays_whoever_asked() {
     let mut rig = Rig::taken_over(policy(1));
-    rig.to_while_alive(A, 100);
+    rig.alive_until(A, 100);
     rig.answer(2, Outcome::Failed);
     assert_eq!(rig.said().last().unwrap(), "100 a restoring => taken_over failed");
-    rig.to_while_alive(A, 129);
+    rig.alive_until(A, 129);
     assert_eq!(rig.said(), [""; 0]);
-    rig.to_while_alive(A, 130);
+    rig.alive_until(A, 130);
     assert_eq!(rig.said_of(&["begin"]), ["130 a begin restore 3 attempt 1"]);
     rig.answer(3, Outcome::Failed);
     rig.restore(A);
     assert_eq!(rig.said_of(&["begin"]), ["130 a begin restore 4 attempt 2"], "by hand without waiting");
     rig.answer(4, Outcome::Failed);
-    rig.to_while_alive(A, 249);
+    rig.alive_until(A, 249);
     assert_eq!(rig.said_of(&["begin"]), [""; 0]);
-    rig.to_while_alive(A, 250);
+    rig.alive_until(A, 250);
     assert_eq!(rig.said_of(&["begin"]), ["250 a begin restore 5 attempt 3"], "and without resetting");
 }
 
@@ -232,9 +232,9 @@ fn at_one_instant_a_failure_comes_before_the_restore_and_the_slot_last() {
 fn a_restore_given_up_after_the_stability_has_passed_hands_out_no_past_instant() {
     let mut rig = Rig::taken_over(policy(1));
     rig.restore(A);
-    rig.to_while_alive(A, 340);
+    rig.alive_until(A, 340);
     assert_eq!(rig.state(A), S::TakenOver);
     assert_eq!(rig.engine.next_wake(rig.now), Some(at(341)), "a heartbeat");
-    rig.to_while_alive(A, 360);
+    rig.alive_until(A, 360);
     assert_eq!(rig.state(A), S::Restoring, "30 s after the failed one");
 }

@@ -135,12 +135,25 @@ fn an_automatic_takeover_that_fails_while_the_server_is_back_ends_in_none() {
 }
 
 #[test]
+fn an_automatic_takeover_that_fails_before_the_first_keep_alive_is_queued_again() {
+    for event in [E::Connected, E::Startup] {
+        let mut rig = Rig::alive(1);
+        rig.to(30);
+        rig.event(A, event);
+        rig.answer(1, Outcome::Failed);
+        assert_eq!(rig.state(A), S::Queued);
+        rig.to(60);
+        assert_eq!(rig.state(A), S::Queued, "not begun while it is not failed");
+    }
+}
+
+#[test]
 fn an_operator_s_takeover_that_fails_is_tried_again_though_the_server_is_healthy() {
     let mut rig = Rig::alive(1);
     rig.takeover(A);
     rig.answer(1, Outcome::Failed);
     rig.said();
-    rig.to_while_alive(A, 30);
+    rig.alive_until(A, 30);
     assert_eq!(rig.said(), ["30 a queued => taking_over operator", "30 a begin takeover 2 attempt 1"]);
 }
 
@@ -340,7 +353,7 @@ fn the_queue_puts_operators_first_then_priority_then_failure_then_configuration(
 #[test]
 fn a_server_that_is_not_failed_counts_as_failing_when_an_operator_asks() {
     let mut rig = Rig::alive(3);
-    rig.to_while_alive(B, 60);
+    rig.alive_until(B, 60);
     for server in [B, C] {
         rig.takeover(server);
     }

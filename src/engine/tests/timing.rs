@@ -127,9 +127,9 @@ fn a_pause_moves_the_stability_but_no_retry_and_no_operation() {
     rig.event(A, E::KeepAlive);
     rig.wakes(91, Ran::default());
     rig.event(A, E::KeepAlive);
-    rig.to_while_alive(A, 139);
+    rig.alive_until(A, 139);
     assert_eq!(rig.state(A), S::TakenOver, "30 + 60 + 50");
-    rig.to_while_alive(A, 140);
+    rig.alive_until(A, 140);
     assert_eq!(rig.state(A), S::Restoring);
 
     let mut rig = Rig::alive(1);
@@ -218,12 +218,12 @@ fn retry_delays_run_anew_after_a_start() {
     assert_eq!(rig.state(A), S::TakingOver);
     rig.answer(2, Outcome::Ok);
     rig.event(A, E::Startup);
-    rig.to_while_alive(A, 120);
+    rig.alive_until(A, 120);
     rig.answer(3, Outcome::Failed);
     rig.restart();
-    rig.to_while_alive(A, 189);
+    rig.alive_until(A, 189);
     assert_eq!(rig.state(A), S::TakenOver);
-    rig.to_while_alive(A, 190);
+    rig.alive_until(A, 190);
     assert_eq!(rig.state(A), S::Restoring);
 }
 
@@ -263,9 +263,9 @@ fn running_operations_delays_and_stability_keep_their_times() {
     rig.answer(2, Outcome::Ok);
     rig.event(A, E::KeepAlive);
     rig.configure(|policy| policy.restore_stable = Span::seconds(10));
-    rig.to_while_alive(A, 719);
+    rig.alive_until(A, 719);
     assert_eq!(rig.state(A), S::TakenOver);
-    rig.to_while_alive(A, 720);
+    rig.alive_until(A, 720);
     assert_eq!(rig.state(A), S::Restoring);
 }
 
