@@ -131,6 +131,27 @@ pub enum Effect {
     Ignored,
 }
 
+/// How long the plugin did not run.
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    /// By the monotonic clock, until now.
+    pub late: Span,
+    /// The system slept, unseen by the monotonic clock.
+    pub slept: Span,
+}
+
+impl Pause {
+    /// All of it.
+    pub fn whole(self) -> Span {
+        self.late + self.slept
+    }
+
+    /// What of it a wait that began at `from` has lost: one that began meanwhile only the rest.
+    pub fn since(self, from: Mono, now: Mono) -> Span {
+        self.late.min(now - from) + self.slept
+    }
+}
+
 /// An instant that a deadline counts from, and by how much pauses have moved that deadline.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
@@ -180,6 +201,8 @@ pub struct Health {
     anchor: Option<Anchor>,
     /// A pause has raised the deadline since the last event.
     raised: bool,
+    /// When the last pause was noticed.
+    paused_at: Mono,
     /// Messages were lost: no failure before this instant.
     not_before: Mono,
     last_event_at: Option<Mono>,
@@ -199,6 +222,7 @@ impl Default for Health {
             was_normal_before_start: None,
             anchor: None,
             raised: false,
+            paused_at: Mono(0),
             not_before: Mono(0),
             last_event_at: None,
             seen: false,
@@ -235,7 +259,7 @@ impl Health {
         let effect = match self.target(kind, at, timeouts) {
             Target::Enter(phase) => self.enter(phase, at),
             Target::Rearm => {
-                self.clock = Clock::starting(at);
+                self.clock = self.clock_from(at);
                 self.anchor_here(at);
                 Effect::Rearmed
             }
@@ -277,7 +301,7 @@ impl Health {
             (phase == Phase::AbnormalShutdown && from == Phase::NormalShutdown).then_some(self.clock);
         self.phase = phase;
         self.entered_at = at;
-        self.clock = Clock::starting(at);
+        self.clock = self.clock_from(at);
         self.was_normal_before_start = None;
         self.reason = None;
         if phase == Phase::KeepAlive || from == Phase::Failed || self.anchor.is_none() {
@@ -290,7 +314,12 @@ impl Health {
     }
 
     fn anchor_here(&mut self, at: Mono) {
-        self.anchor = Some(Anchor { clock: Clock::starting(at), was_normal_shutdown: false });
+        self.anchor = Some(Anchor { clock: self.clock_from(at), was_normal_shutdown: false });
+    }
+
+    /// A message stamped before a pause ended, but taken in after it, counts from that end: its wait was the plugin's sleep.
+    fn clock_from(&self, at: Mono) -> Clock {
+        Clock { from: at, moved: self.paused_at - at }
     }
 
     /// When it fails unless something is heard.
@@ -337,12 +366,14 @@ impl Health {
         Some((from, reason))
     }
 
-    /// The plugin did not run for `pause`: silence meanwhile says nothing.
-    pub fn paused(&mut self, pause: Span, now: Mono, timeouts: &Timeouts) {
+    /// The plugin did not run: silence meanwhile says nothing.
+    pub fn paused(&mut self, pause: Pause, now: Mono, timeouts: &Timeouts) {
+        self.paused_at = now;
         if self.timeout(timeouts).is_none() {
             return;
         }
-        self.clocks().for_each(|clock| clock.moved = clock.moved + pause);
+        self.clocks().for_each(|clock| clock.moved = clock.moved + pause.since(clock.from, now));
+        self.not_before = self.not_before + pause.whole();
         let earliest = now + timeouts.keep_alive;
         if !self.raised && self.deadline(timeouts).is_some_and(|deadline| deadline < earliest) {
             self.raised = true;

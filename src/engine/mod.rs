@@ -19,15 +19,17 @@ pub mod output;
 pub mod policy;
 mod restore;
 mod takeover;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use command::{Command, Input};
-use health::{Effect, EventKind, Health, Phase};
+use health::{Effect, EventKind, Health, Pause, Phase};
 use output::{Actor, Alarm, Block, Cause, Note, Operation, Output, What};
 use policy::{Policy, ServerKey, ServerPolicy};
-use takeover::{GivenUp, Takeover};
+use takeover::{GivenUp, Takeover, Unsettled};
 use timers::Timers;
 
 use crate::time::{Mono, SECOND_NS, Span};
@@ -66,7 +68,7 @@ pub struct Engine {
     next_id: u64,
     timers: Timers,
     /// Something that the slot or the alarms of the queue depend on has changed.
-    unsettled: bool,
+    unsettled: Unsettled,
     running: bool,
     /// The wake-up asked for last.
     planned: Option<Mono>,
@@ -100,7 +102,7 @@ impl Engine {
             given_up: VecDeque::new(),
             next_id: first_id,
             timers: Timers::default(),
-            unsettled: true,
+            unsettled: Unsettled::All,
             running: false,
             planned: None,
         };
@@ -163,7 +165,7 @@ impl Engine {
     /// Monitoring begins, for the first time or again. What was known of a server's health is old; what was begun goes on.
     pub fn start(&mut self, now: Mono, out: &mut Vec<Output>) {
         self.running = true;
-        self.unsettled = true;
+        self.unsettled = Unsettled::All;
         self.planned = None;
         self.timers.clear();
         for key in self.keys_in_order() {
@@ -189,22 +191,25 @@ impl Engine {
             Input::Event { server, kind, at } => self.event(now, server, kind, at, out),
             Input::EventsLost { server, at } => self.events_lost(now, server, at, out),
             Input::Facts { server, facts } => {
-                if let Some(server) = self.get_mut(server) {
-                    server.facts = facts;
+                if let Some(record) = self.get_mut(server) {
+                    record.facts = facts;
+                    self.unsettled.mark(server);
                 }
-                self.unsettled = true;
             }
             Input::Cluster { joined } => {
                 self.joined = joined;
-                self.unsettled = true;
+                self.unsettled = Unsettled::All;
             }
             Input::LateAnswer { op, outcome } => self.late_answer(op, outcome, out),
             Input::Command(command) => self.command(now, command, out),
         }
     }
 
-    /// Lets time act: what is due at `now`, in the order of "One instant".
+    /// Lets time act: what is due at `now`, in the order of "One instant". At rest time does not act.
     pub fn advance(&mut self, now: Mono, ran: Ran, out: &mut Vec<Output>) {
+        if !self.running {
+            return;
+        }
         self.notice_pause(now, ran, out);
         let due = self.due(now);
         self.end_delays(now, &due);
@@ -212,7 +217,9 @@ impl Engine {
         self.give_up_the_overdue(now, out);
         self.restore_what_is_due(now, out);
         self.settle(now, out);
-        due.into_iter().for_each(|key| self.touch(key));
+        // An answer that was overdue may have armed what has been handled since: never hand out an instant of the past.
+        let handled = self.due(now);
+        due.into_iter().chain(handled).for_each(|key| self.touch(key));
         self.planned = self.next_wake(now);
     }
 
@@ -240,16 +247,16 @@ impl Engine {
     fn notice_pause(&mut self, now: Mono, ran: Ran, out: &mut Vec<Output>) {
         let late = self.planned.map_or(Span::ZERO, |planned| now - planned.max(ran.busy_until));
         let late = if late > self.policy.pause_tolerance { late } else { Span::ZERO };
-        let pause = late + ran.slept;
-        if pause == Span::ZERO || self.planned.is_none() {
+        let pause = Pause { late, slept: ran.slept };
+        if pause.whole() == Span::ZERO || self.planned.is_none() {
             return;
         }
-        out.push(Output::plain(None, What::Note(Note::Paused(pause))));
+        out.push(Output::plain(None, What::Note(Note::Paused(pause.whole()))));
         let timeouts = self.policy.timeouts;
         for server in self.servers.iter_mut().flatten() {
             server.health.paused(pause, now, &timeouts);
-            server.takeover.paused(pause);
-            server.never_seen_at = server.never_seen_at.map(|at| at + pause);
+            server.takeover.stability.moved(pause.since(server.health.entered_at(), now));
+            server.never_seen_at = server.never_seen_at.map(|at| at + pause.whole());
         }
     }
 
@@ -292,7 +299,8 @@ impl Engine {
                 out.push(Output::plain(Some(key), What::Health { from, to: phase, reason: None, failed_at: None }));
                 self.health_changed(key, out);
             }
-            Effect::Rearmed => return,
+            // Its deadline may lie before the one that a pause had moved.
+            Effect::Rearmed => {}
             Effect::Stayed if kind == EventKind::Disconnected => {
                 out.push(Output::plain(Some(key), What::Note(Note::Disconnected)));
             }
@@ -311,7 +319,6 @@ impl Engine {
     }
 
     fn command(&mut self, now: Mono, command: Command, out: &mut Vec<Output>) {
-        self.unsettled = true;
         if self.accepts(std::iter::empty(), &command).is_err() {
             return self.overtaken(&command, out);
         }
@@ -355,12 +362,13 @@ impl Engine {
             self.timers.disarm(key);
             self.servers[key.index()] = None;
         }
-        for server in policy.servers.iter().filter(|server| server.readdressed) {
-            self.become_another_machine(now, server.key, out);
-        }
         let servers = policy.servers.clone();
         self.policy = Policy { servers: Vec::new(), ..policy };
+        for server in servers.iter().filter(|server| server.readdressed) {
+            self.become_another_machine(now, server.key, out);
+        }
         self.place(servers, now);
+        self.unsettled = Unsettled::All;
         for key in self.keys_in_order() {
             if turned_on {
                 self.queue_if_overlooked(key, out);

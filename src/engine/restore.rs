@@ -26,7 +26,7 @@ impl Stability {
         }
     }
 
-    pub(super) fn paused(&mut self, pause: Span) {
+    pub(super) fn moved(&mut self, pause: Span) {
         if let Stability::Until(at) = self {
             *at = *at + pause;
         }

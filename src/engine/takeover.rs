@@ -3,6 +3,8 @@
 //! Never begins anything outside `settle` (which gives the free slot) and `resume` (which repeats what was begun before a stop).
 //! Called by `engine` alone.
 
+use std::collections::BTreeSet;
+
 use super::health::{FailReason, Phase};
 use super::output::{Actor, Alarm, Cause, Operation, OperationKind, Outcome, Output, TakeoverState, What};
 use super::policy::ServerKey;
@@ -60,6 +62,29 @@ pub(super) struct GivenUp {
     answered: bool,
 }
 
+/// Whose place in the queue has to be looked at again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unsettled {
+    /// Everybody's: the slot, the cluster or the rules changed.
+    All,
+    /// Only theirs, so that one message costs no walk through a long queue.
+    Only(BTreeSet<ServerKey>),
+}
+
+impl Default for Unsettled {
+    fn default() -> Self {
+        Unsettled::Only(BTreeSet::new())
+    }
+}
+
+impl Unsettled {
+    pub(super) fn mark(&mut self, key: ServerKey) {
+        if let Unsettled::Only(keys) = self {
+            keys.insert(key);
+        }
+    }
+}
+
 /// How long to wait before the attempt after `attempts` failed ones.
 pub(super) fn retry_delay(attempts: u32) -> Span {
     let doubled = FIRST_RETRY_S.saturating_mul(1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX));
@@ -77,10 +102,6 @@ impl Takeover {
             }
             _ => None,
         }
-    }
-
-    pub(super) fn paused(&mut self, pause: Span) {
-        self.stability.paused(pause);
     }
 
     /// A failure from now on came after the restore was asked for.
@@ -117,10 +138,15 @@ impl Engine {
         out.push(Output { server: Some(key), actor, request, what: What::Takeover { from, to, reason } });
         if to == TakeoverState::Queued {
             self.queue.insert(key);
+            self.unsettled.mark(key);
         } else {
             self.queue.remove(&key);
         }
-        self.unsettled = true;
+    }
+
+    fn hold_slot(&mut self, holder: Option<ServerKey>) {
+        self.slot = holder;
+        self.unsettled = Unsettled::All;
     }
 
     /// The server has just failed, or is found failed where that has to be handled now.
@@ -143,7 +169,7 @@ impl Engine {
                 }
             }
             TakeoverState::Restoring => server.takeover.failed_since_restore = true,
-            TakeoverState::Queued => self.unsettled = true,
+            TakeoverState::Queued => self.unsettled.mark(key),
             TakeoverState::TakingOver | TakeoverState::TakenOver => {}
         }
     }
@@ -190,13 +216,14 @@ impl Engine {
             self.change(key, TakeoverState::Queued, why, out);
         }
         self.end(key, Alarm::TakeoverRequired, out);
-        self.unsettled = true;
+        self.unsettled.mark(key);
     }
 
     pub(super) fn cancel(&mut self, key: ServerKey, actor: Option<Actor>, request: Option<u64>, out: &mut Vec<Output>) {
         self.leave_queue(key, "cancelled", actor, request, out);
         if let Some(server) = self.get_mut(key) {
-            server.takeover.hold = Some(Hold::Decided);
+            // One that keeps alive has no failure that could wait: its next one is new, after a start too.
+            server.takeover.hold = (server.health.phase() != Phase::KeepAlive).then_some(Hold::Decided);
         }
     }
 
@@ -238,7 +265,6 @@ impl Engine {
             self.end(key, Alarm::RestorePossible, out);
         }
         self.evaluate_both_alive(key, out);
-        self.unsettled = true;
     }
 
     /// Retry delays of these servers that have run out.
@@ -247,25 +273,36 @@ impl Engine {
             let Some(server) = self.get_mut(*key) else { continue };
             if server.takeover.not_before.is_some_and(|at| at <= now) {
                 server.takeover.not_before = None;
-                self.unsettled = true;
+                self.unsettled.mark(*key);
             }
         }
     }
 
-    /// Gives the free slot, and says who is not covered.
+    /// Gives the free slot, and says who is not covered. Whoever is not marked was looked at before, and nothing has changed for it since.
     pub(super) fn settle(&mut self, now: Mono, out: &mut Vec<Output>) {
-        if !std::mem::take(&mut self.unsettled) {
-            return;
-        }
-        let mut waiting: Vec<ServerKey> = self.queue.iter().copied().collect();
-        waiting.sort_by_cached_key(|key| self.get(*key).map(Server::rank));
+        let unsettled = std::mem::take(&mut self.unsettled);
+        let mut waiting = self.ranked(&unsettled);
         if self.slot.is_none() {
             self.give_slot(now, &waiting, out);
+        }
+        if self.unsettled == Unsettled::All {
+            // The slot was given just now: everybody else hears of it.
+            waiting = self.ranked(&Unsettled::All);
         }
         for key in waiting {
             self.say_if_not_covered(key, out);
         }
-        self.unsettled = false;
+        self.unsettled = Unsettled::default();
+    }
+
+    /// Those of the queue that are to be looked at, the first one first.
+    fn ranked(&self, unsettled: &Unsettled) -> Vec<ServerKey> {
+        let mut waiting: Vec<ServerKey> = match unsettled {
+            Unsettled::All => self.queue.iter().copied().collect(),
+            Unsettled::Only(keys) => keys.iter().filter(|key| self.queue.contains(*key)).copied().collect(),
+        };
+        waiting.sort_by_cached_key(|key| self.get(*key).map(Server::rank));
+        waiting
     }
 
     fn give_slot(&mut self, now: Mono, waiting: &[ServerKey], out: &mut Vec<Output>) {
@@ -301,7 +338,7 @@ impl Engine {
         let phase = server.health.phase();
         server.takeover.seen_down = phase != Phase::KeepAlive && !server.health.unknown_after_start();
         let attempt = server.takeover.attempt;
-        self.slot = Some(key);
+        self.hold_slot(Some(key));
         let why = Why { reason, actor: Some(actor.clone()), request };
         self.change(key, TakeoverState::TakingOver, why, out);
         self.end(key, Alarm::NotCovered, out);
@@ -373,7 +410,7 @@ impl Engine {
 
     fn takeover_failed(&mut self, now: Mono, operation: Operation, outcome: Outcome, out: &mut Vec<Output>) {
         let key = operation.server;
-        self.slot = None;
+        self.hold_slot(None);
         self.raise(key, Alarm::TakeoverFailed, Cause::Operation(operation.id), out);
         let Some(server) = self.get_mut(key) else { return };
         let automatic = operation.actor == Actor::Automatic;
@@ -391,7 +428,7 @@ impl Engine {
 
     fn restored(&mut self, operation: Operation, out: &mut Vec<Output>) {
         let key = operation.server;
-        self.slot = None;
+        self.hold_slot(None);
         let Some(server) = self.get_mut(key) else { return };
         let failure = server.health.failure();
         let takeover = &mut server.takeover;
