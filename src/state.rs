@@ -1,24 +1,41 @@
-//! What an instance keeps in its state directory: the accepted configuration, and from which numbers on ids are free.
+//! What an instance keeps in its state directory: the durable state, the accepted configuration, and from which numbers on ids are free.
 //!
-//! Every file is written whole to a temporary one, synced, renamed, and the directory synced; a reader finds the old or the new, never a
-//! half. The directory is locked while an instance lives. Never called with the core's lock held. Called by `runtime`.
+//! Each is a document in two generations (`pair`), each file one checked line of JSON (`envelope`): whatever instant a process is killed
+//! at, or the power fails, the old or the new is read again, and a damaged file costs one generation at most. Nothing is ever reset in
+//! silence. Room for two generations is reserved, so that a full disk still lets state be written (`spare`). The directory is locked while
+//! an instance lives (`lock`). Every operation on a file is a step of `disk`.
+//!
+//! Knows no clock and no thread. Never called with the core's lock held. Called by `runtime`, and by `ffi` for `create`.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+mod disk;
+mod envelope;
+mod lock;
+mod pair;
+mod spare;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use vms_failover_abi as abi;
 
+use self::disk::Disk;
+use self::envelope::Opened;
+use self::lock::Lock;
+use self::pair::Pair;
 use crate::error::Error;
 
-const CONFIG: &str = "config.json";
-const NUMBERS: &str = "numbers.json";
-const LOCK: &str = "lock";
+/// Turns a payload of schema n (1 for the first of the table) into one of n + 1, or says what is wrong with it.
+type Migration = fn(Value) -> Result<Value, String>;
+
+/// The way of an older state to the schema of today. A new schema is one more line here.
+const MIGRATIONS: &[Migration] = &[];
+
 /// How many ids and log numbers one life of an instance may use. 2^53 − 1 is the last id, so two million lives fit.
 const NUMBERS_PER_LIFE: u64 = 1 << 32;
 const LAST_ID: u64 = (1 << 53) - 1;
-const CONFIG_MAX: u64 = 256 * 1024 * 1024;
 
 /// How much is asked of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -33,16 +50,38 @@ pub enum Durability {
 /// The state directory of one instance, locked while this lives.
 #[derive(Debug)]
 pub struct Store {
-    directory: PathBuf,
-    durability: Durability,
-    lock: File,
+    lock: Lock,
+    disk: Disk,
+    state: Pair,
+    config: Pair,
+    numbers: Pair,
+    migrations: &'static [Migration],
+}
+
+/// The durable state, as it was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// What was saved last, in the schema of today; None in a fresh directory.
+    pub payload: Option<Value>,
+    /// Which generation it is; 0 in a fresh directory.
+    pub generation: u64,
+    /// Which file is damaged, why, and what is used instead: the text of the alarm `state_damaged`.
+    pub damaged: Option<String>,
+}
+
+/// The kept configuration, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptConfig {
+    /// Its JSON; None where none was ever kept.
+    pub json: Option<Vec<u8>>,
+    /// As in [`Loaded`].
+    pub damaged: Option<String>,
 }
 
 /// The first numbers that this life may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Numbers {
-    schema: u32,
     /// Ids of operations and requests.
     pub next_id: u64,
     /// Log entries.
@@ -50,167 +89,156 @@ pub struct Numbers {
 }
 
 impl Store {
-    /// Opens and locks the directory, making it where it is missing.
+    /// Opens and locks the directory, making it where it is missing; clears up after a killed process and reserves room.
+    ///
+    /// VMSF_ERR_BUSY: another instance has it. VMSF_ERR_IO: path and reason.
     pub fn open(directory: &Path, durability: Durability) -> Result<Store, Error> {
-        fs::create_dir_all(directory)
+        Store::open_with(directory, durability, MIGRATIONS)
+    }
+
+    fn open_with(directory: &Path, durability: Durability, migrations: &'static [Migration]) -> Result<Store, Error> {
+        let disk = Disk::open(directory, durability)
             .map_err(|error| Error::io("cannot create the state directory", directory, &error))?;
-        let path = directory.join(LOCK);
-        let lock = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(|error| Error::io("cannot open the lock of the state directory", &path, &error))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Store { directory: directory.to_owned(), durability, lock }),
-            Err(TryLockError::WouldBlock) => Err(Error::new(
-                abi::VMSF_ERR_BUSY,
-                format!("the state directory {} is in use by another instance", directory.display()),
-            )),
-            Err(TryLockError::Error(error)) => Err(Error::io("cannot lock the state directory", &path, &error)),
+        let lock = Lock::take(directory)?;
+        let anew = "put one of them back, or give a new state directory";
+        let schema = migrations.len() as u32 + 1;
+        let store = Store {
+            lock,
+            disk,
+            state: Pair::new("state", schema, anew),
+            config: Pair::new("config", 1, "give a configuration in the options of create"),
+            numbers: Pair::new("numbers", 1, anew),
+            migrations,
+        };
+        for pair in [&store.state, &store.config, &store.numbers] {
+            pair.clear(&store.disk)?;
         }
+        store.reserve_at_open()?;
+        Ok(store)
     }
 
-    /// Lets another instance have the directory.
+    /// Lets another instance have the directory; from now on this one saves nothing and gives VMSF_ERR_STATE.
     pub fn unlock(&self) {
-        // A lock that cannot be given back ends with the file.
-        let _ = self.lock.unlock();
+        self.lock.give_back();
     }
 
-    /// The kept configuration, if there is one.
-    pub fn config(&self) -> Result<Option<Vec<u8>>, Error> {
-        self.read(CONFIG, CONFIG_MAX)
+    /// The durable state: the newest whole generation.
+    ///
+    /// VMSF_ERR_STATE_DAMAGED: neither generation is whole, or a newer version wrote it; nothing is touched. VMSF_ERR_IO: path and reason.
+    pub fn load(&self) -> Result<Loaded, Error> {
+        let found = self.state.read(&self.disk)?;
+        let generation = found.newest.as_ref().map_or(0, |newest| newest.generation);
+        let payload = found.newest.map(|newest| self.migrated(newest)).transpose()?;
+        Ok(Loaded { payload, generation, damaged: found.damaged })
     }
 
-    /// Keeps a configuration.
+    /// Keeps the whole durable state; gives its generation. On disk when it returns.
+    ///
+    /// After an error the next load gives the state before or this one; the next save that succeeds settles it. Where nothing was loaded
+    /// yet, what is there is checked first, with the errors of `load`. VMSF_ERR_BUSY: a save is under way on another thread.
+    pub fn save(&self, payload: &impl Serialize) -> Result<u64, Error> {
+        let payload = serde_json::to_vec(payload)
+            .map_err(|error| Error::new(abi::VMSF_ERR_INTERNAL, format!("the state cannot be written: {error}")))?;
+        self.keep(&self.state, &payload)
+    }
+
+    /// The kept configuration. Errors as for `load`.
+    pub fn config(&self) -> Result<KeptConfig, Error> {
+        let found = self.config.read(&self.disk)?;
+        Ok(KeptConfig { json: found.newest.map(|newest| newest.payload), damaged: found.damaged })
+    }
+
+    /// Keeps a configuration, unless it is the kept one already. Two damaged generations are replaced: the configuration given is the cure.
     pub fn keep_config(&self, json: &str) -> Result<(), Error> {
-        self.write(CONFIG, json.as_bytes())
+        match self.config() {
+            Ok(kept) if kept.damaged.is_none() && kept.json.as_deref() == Some(json.as_bytes()) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if self.config.is_damaged(&self.disk) => {
+                log::error!("{}", error.text);
+                self.config.forget();
+            }
+            Err(error) => return Err(error),
+        }
+        self.keep(&self.config, json.as_bytes()).map(|_| ())
     }
 
     /// Takes the numbers of a new life, on disk before any is used.
     pub fn take_numbers(&self) -> Result<Numbers, Error> {
-        let numbers = match self.read(NUMBERS, 64 * 1024)? {
-            None => Numbers { schema: 1, next_id: 1, next_seq: 1 },
-            Some(text) => self.parse_numbers(&text)?,
+        let found = self.numbers.read(&self.disk)?;
+        let mut numbers = match found.newest {
+            None => Numbers { next_id: 1, next_seq: 1 },
+            Some(newest) => self.parse_numbers(&newest.payload)?,
         };
-        let next = Numbers {
-            schema: 1,
-            next_id: numbers.next_id.saturating_add(NUMBERS_PER_LIFE),
-            next_seq: numbers.next_seq.saturating_add(NUMBERS_PER_LIFE),
-        };
+        if let Some(damaged) = found.damaged {
+            log::error!("{damaged}");
+            // The life that the lost generation began has used these.
+            numbers = numbers.of_next_life();
+        }
+        let next = numbers.of_next_life();
         if next.next_id > LAST_ID {
-            let text =
-                format!("all ids of the state directory {} are used up: give a new one", self.directory.display());
+            let directory = self.disk.directory().display();
+            let text = format!("all ids of the state directory {directory} are used up: give a new one");
             return Err(Error::new(abi::VMSF_ERR_LIMIT, text));
         }
-        self.write(NUMBERS, serde_json::to_string(&next).unwrap_or_default().as_bytes())?;
+        self.keep(&self.numbers, serde_json::to_string(&next).unwrap_or_default().as_bytes())?;
         Ok(numbers)
+    }
+
+    fn keep(&self, pair: &Pair, payload: &[u8]) -> Result<u64, Error> {
+        self.lock.hold()?;
+        let saved = pair.save(&self.disk, payload);
+        // Where the room cannot be reserved now, a later save tries again; what was saved is saved.
+        let _ = self.reserve();
+        saved
+    }
+
+    /// A fresh directory without the room is refused at once; a state that is there must be usable on a full disk too.
+    fn reserve_at_open(&self) -> Result<(), Error> {
+        let Err(error) = self.reserve() else { return Ok(()) };
+        let error = Error::io("cannot reserve room in the state directory", self.disk.directory(), &error);
+        if self.state.length(&self.disk) == 0 && self.numbers.length(&self.disk) == 0 {
+            return Err(error);
+        }
+        log::warn!("{}", error.text);
+        Ok(())
+    }
+
+    fn reserve(&self) -> std::io::Result<()> {
+        spare::reserve(&self.disk, self.state.length(&self.disk))
+    }
+
+    fn migrated(&self, opened: Opened) -> Result<Value, Error> {
+        let broken = |why: String| {
+            let text = format!(
+                "generation {} of the state in {} (schema {}) cannot be read: {why}; nothing was changed; give a new state directory",
+                opened.generation,
+                self.disk.directory().display(),
+                opened.schema
+            );
+            Error::new(abi::VMSF_ERR_STATE_DAMAGED, text)
+        };
+        let payload = serde_json::from_slice(&opened.payload).map_err(|error| broken(error.to_string()))?;
+        let missed = self.migrations.iter().skip(opened.schema as usize - 1);
+        missed.into_iter().try_fold(payload, |payload, migration| migration(payload)).map_err(broken)
     }
 
     fn parse_numbers(&self, text: &[u8]) -> Result<Numbers, Error> {
         let damaged = |why: String| {
-            let path = self.directory.join(NUMBERS);
-            let text = format!("{} is damaged ({why}); put it right, or give a new state directory", path.display());
+            let directory = self.disk.directory().display();
+            let text = format!("the numbers kept in {directory} are damaged ({why}); give a new state directory");
             Error::new(abi::VMSF_ERR_STATE_DAMAGED, text)
         };
         let numbers: Numbers = serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
-        let valid = numbers.schema == 1 && numbers.next_id >= 1 && numbers.next_seq >= 1;
+        let valid = numbers.next_id >= 1 && numbers.next_seq >= 1;
         if valid { Ok(numbers) } else { Err(damaged("numbers out of range".into())) }
     }
-
-    fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, Error> {
-        let path = self.directory.join(name);
-        let mut bytes = Vec::new();
-        match File::open(&path).and_then(|file| file.take(max).read_to_end(&mut bytes)) {
-            Ok(_) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("cannot read", &path, &error)),
-        }
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.directory.join(name);
-        self.replace(&path, bytes).map_err(|error| Error::io("cannot write", &path, &error))
-    }
-
-    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(bytes)?;
-        if self.durability == Durability::Full {
-            file.as_file().sync_all()?;
-        }
-        file.persist(path).map_err(|error| error.error)?;
-        if self.durability == Durability::Full {
-            sync_directory(&self.directory)?;
-        }
-        Ok(())
-    }
 }
 
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-/// Windows has no such thing; the rename itself is written through there.
-#[cfg(not(unix))]
-fn sync_directory(_directory: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_in_use_is_busy_and_free_again_afterwards() {
-        let root = tempfile::tempdir().unwrap();
-        let first = Store::open(root.path(), Durability::None).unwrap();
-        assert_eq!(Store::open(root.path(), Durability::None).unwrap_err().code, abi::VMSF_ERR_BUSY);
-        drop(first);
-        assert!(Store::open(root.path(), Durability::None).is_ok());
-    }
-
-    #[test]
-    fn what_was_kept_comes_back_and_nothing_else_is_left() {
-        let root = tempfile::tempdir().unwrap();
-        let store = Store::open(root.path(), Durability::Full).unwrap();
-        assert_eq!(store.config().unwrap(), None);
-        store.keep_config("{\"a\":1}").unwrap();
-        store.keep_config("{\"a\":2}").unwrap();
-        assert_eq!(store.config().unwrap().as_deref(), Some(&b"{\"a\":2}"[..]));
-        let mut names: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        assert_eq!(names, ["config.json", "lock"]);
-    }
-
-    #[test]
-    fn numbers_never_repeat_in_a_directory() {
-        let root = tempfile::tempdir().unwrap();
-        let store = Store::open(root.path(), Durability::None).unwrap();
-        let (first, second) = (store.take_numbers().unwrap(), store.take_numbers().unwrap());
-        assert!(second.next_id >= first.next_id + NUMBERS_PER_LIFE);
-        assert!(second.next_seq >= first.next_seq + NUMBERS_PER_LIFE);
-    }
-
-    #[test]
-    fn damaged_numbers_are_a_clear_error_and_stay_as_they_are() {
-        let root = tempfile::tempdir().unwrap();
-        let store = Store::open(root.path(), Durability::None).unwrap();
-        for text in
-            ["", "{", "{\"schema\":2,\"next_id\":1,\"next_seq\":1}", "{\"schema\":1,\"next_id\":0,\"next_seq\":1}"]
-        {
-            fs::write(root.path().join(NUMBERS), text).unwrap();
-            let error = store.take_numbers().unwrap_err();
-            assert_eq!(error.code, abi::VMSF_ERR_STATE_DAMAGED, "{text}");
-            assert!(error.text.contains("numbers.json"), "{}", error.text);
-            assert_eq!(fs::read(root.path().join(NUMBERS)).unwrap(), text.as_bytes());
+impl Numbers {
+    fn of_next_life(self) -> Numbers {
+        Numbers {
+            next_id: self.next_id.saturating_add(NUMBERS_PER_LIFE),
+            next_seq: self.next_seq.saturating_add(NUMBERS_PER_LIFE),
         }
-    }
-
-    #[test]
-    fn a_directory_that_is_a_file_is_named() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("file");
-        fs::write(&path, "").unwrap();
-        let error = Store::open(&path, Durability::None).unwrap_err();
-        assert_eq!(error.code, abi::VMSF_ERR_IO);
-        assert!(error.text.contains(path.to_str().unwrap()), "{}", error.text);
     }
 }

@@ -81,7 +81,11 @@ fn check_operations(operations: &[String]) -> Result<(), Error> {
 }
 
 fn kept_config(store: &Store) -> Result<Config, Rejected> {
-    let Some(text) = store.config()? else {
+    let kept = store.config()?;
+    if let Some(damaged) = kept.damaged {
+        log::error!("{damaged}");
+    }
+    let Some(text) = kept.json else {
         let pointer = "/config".to_owned();
         let allowed = "a configuration; later starts may leave it out".to_owned();
         let text = format!("{pointer}: missing, and none is kept in the state directory");
@@ -90,9 +94,7 @@ fn kept_config(store: &Store) -> Result<Config, Rejected> {
     Config::parse(&text).map_err(|error| match error {
         ParseError::Faults(faults) => Rejected::Faults(faults),
         ParseError::Json(why) => {
-            let text = format!(
-                "the kept configuration (config.json in the state directory) is damaged: {why}; give one in the options"
-            );
+            let text = format!("the kept configuration is damaged: {why}; give one in the options");
             Rejected::Error(Error::new(abi::VMSF_ERR_STATE_DAMAGED, text))
         }
     })
