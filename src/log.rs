@@ -1,6 +1,8 @@
 //! Log entries: what the engine decided, in words and as JSON, and the limit on repetition.
 //!
-//! Pure: knows no clock and no file. Called by `runtime` when an entry is numbered (`Limiter`) and when it is delivered (`Entry`).
+//! Pure: knows no clock and no file (those are in `store`). Called by `runtime` when an entry is numbered (`Limiter`) and when it is delivered (`Entry`).
+
+pub mod store;
 
 use std::collections::BTreeMap;
 
