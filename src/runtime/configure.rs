@@ -77,10 +77,12 @@ impl Runtime {
         self.check_drops(&core, before, next)?;
         let accepted = core.accept(Command::Configure(policy), Some((Arc::clone(&servers), Arc::clone(next))));
         accepted.map_err(|refused| Rejected::Error(self.refused(refused)))?;
-        *self.servers.write() = servers;
-        *self.config.write() = Arc::clone(next);
+        // The old ones are dropped with the locks given back: a million servers take a while.
+        let old = std::mem::replace(&mut *self.servers.write(), servers);
+        let old = (old, std::mem::replace(&mut *self.config.write(), Arc::clone(next)));
         self.catch_up(&mut core);
         drop(core);
+        drop(old);
         self.rouse();
         Ok(())
     }
