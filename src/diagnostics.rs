@@ -64,20 +64,20 @@ pub fn install() {
 /// While it lives, what the thread logs goes to this host.
 pub struct Entered(Option<Arc<dyn Host>>);
 
-/// Works on behalf of `host` from now on.
+/// Works on behalf of `host` from now on. On a thread that is ending (a host may call in from a thread-exit hook) nothing is logged.
 pub fn enter(host: Arc<dyn Host>) -> Entered {
-    Entered(CURRENT.with(|current| current.replace(Some(host))))
+    Entered(CURRENT.try_with(|current| current.replace(Some(host))).ok().flatten())
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         let before = self.0.take();
-        CURRENT.with(|current| *current.borrow_mut() = before);
+        let _ = CURRENT.try_with(|current| current.replace(before));
     }
 }
 
 fn current() -> Option<Arc<dyn Host>> {
-    CURRENT.with(|current| current.borrow().clone())
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
 /// Says an entry in the diagnostic log, too.

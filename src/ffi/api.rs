@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use vms_failover_abi as abi;
 use vms_failover_abi::{vmsf_plugin, vmsf_result, vmsf_server};
@@ -15,7 +16,7 @@ use super::guard::{self, Class};
 use super::host::{HostTable, Inside, inside};
 use super::instance::{self, Instance};
 use super::{options, text};
-use crate::config::Fault;
+use crate::config::{self, Fault};
 use crate::diagnostics;
 use crate::engine::health::EventKind;
 use crate::engine::output::Outcome;
@@ -83,18 +84,15 @@ unsafe extern "C" fn create(
     err: *mut c_char,
     err_cap: usize,
 ) -> vmsf_result {
-    if inside() != Inside::Nothing {
-        return abi::VMSF_ERR_REENTRANT;
-    }
     guard::without_instance(|| {
         // SAFETY: the host vouches for its arguments (rules 2 and 3).
         let result = unsafe { try_create(host, options_json, len, out) };
         let (code, text) = match result {
             Ok(()) => return abi::VMSF_OK,
-            Err(Rejected::Error(error)) => (error.code, error.text),
+            Err(Rejected::Error(error)) => (error.code, error::cut(error.text, err_cap.saturating_sub(1))),
+            // Where not even an empty list fits, "" is written: half a JSON is none.
             Err(Rejected::Faults(faults)) => (abi::VMSF_ERR_CONFIG, report_cut(&faults, err_cap)),
         };
-        let text = error::cut(text, err_cap.saturating_sub(1));
         if !err.is_null() {
             // SAFETY: not NULL, and the host vouches for `err_cap` bytes (rule 3).
             unsafe { text::fill(text.as_bytes(), err, err_cap) };
@@ -111,6 +109,9 @@ unsafe fn try_create(
     len: usize,
     out: *mut vmsf_plugin,
 ) -> Result<(), Rejected> {
+    if inside() != Inside::Nothing {
+        return Err(guard::reentrant_error().into());
+    }
     if out.is_null() {
         return Err(Error::null("out").into());
     }
@@ -140,6 +141,7 @@ unsafe extern "C" fn destroy(p: vmsf_plugin) -> vmsf_result {
         if !instance.runtime.is_stopped() {
             return Err(Error::new(abi::VMSF_ERR_STATE, "destroy is possible only in state stopped: stop first"));
         }
+        instance.end();
         instance::remove(p);
         instance.runtime.close();
         instance.host.close();
@@ -158,6 +160,7 @@ unsafe extern "C" fn configure(
 ) -> vmsf_result {
     guard::call(Class::Control, p, |instance| {
         let dry_run = dry_run(flags)?;
+        text::check_room("report", report, cap)?;
         // SAFETY: the host vouches for it (rule 3).
         let json = unsafe { text::read("configuration", json, len, text::CONFIG_MAX) }?;
         let result = instance.runtime.configure(json.as_bytes(), dry_run);
@@ -177,6 +180,7 @@ unsafe extern "C" fn edit(
 ) -> vmsf_result {
     guard::call(Class::Control, p, |instance| {
         let dry_run = dry_run(flags)?;
+        text::check_room("report", report, cap)?;
         // SAFETY: the host vouches for it (rule 3).
         let json = unsafe { text::read("edit", json, len, text::EDIT_MAX) }?;
         let result = instance.runtime.edit(json.as_bytes(), dry_run);
@@ -208,10 +212,15 @@ unsafe fn write_report(
         }
         Err(Rejected::Error(error)) => return Err(error),
     };
+    // A report that does not fit is empty; the result stands whatever becomes of it.
+    let text = report_of(&faults);
     if !report_len.is_null() {
-        // A report that does not fit is empty; the result stands whatever becomes of it.
-        // SAFETY: the caller vouches for both (rule 3).
-        let _ = unsafe { text::write(&report_of(&faults), report, cap, report_len) };
+        // SAFETY: not NULL, and the caller vouches for it (rule 3).
+        unsafe { text::put("report_len", report_len, text.len()) }?;
+    }
+    if !report.is_null() {
+        // SAFETY: not NULL, and the caller vouches for `cap` bytes (rule 3).
+        unsafe { text::fill(text.as_bytes(), report, cap) };
     }
     result
 }
@@ -434,13 +443,13 @@ unsafe extern "C" fn complete(
 
 /// # Safety
 /// `json` has `len` readable bytes or is NULL.
-unsafe fn read_json<T: for<'a> Deserialize<'a> + Default>(json: *const c_char, len: usize) -> Result<T, Error> {
+unsafe fn read_json<T: DeserializeOwned + Default>(json: *const c_char, len: usize) -> Result<T, Error> {
     // SAFETY: the caller vouches for it (rule 3).
     let json = unsafe { text::read("json", json, len, text::JSON_MAX) }?;
     if json.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_str(json).map_err(|error| Error::new(abi::VMSF_ERR_JSON, format!("json: {error}")))
+    text::object("json", config::document(json.as_bytes()))
 }
 
 /// # Safety

@@ -1,6 +1,7 @@
 //! The living instances of this process, behind checked handles.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use vms_failover_abi as abi;
@@ -19,6 +20,7 @@ pub struct Instance {
     /// Held by the control member that runs; the host serialises them.
     pub control: Mutex<()>,
     last_error: Mutex<Option<Error>>,
+    ended: AtomicBool,
 }
 
 type Slot = Option<(abi::vmsf_plugin, Arc<Instance>)>;
@@ -28,7 +30,17 @@ static INSTANCES: RwLock<Vec<Slot>> = RwLock::new(Vec::new());
 impl Instance {
     /// An instance that has made no error yet.
     pub fn new(runtime: Arc<Runtime>, host: Arc<HostTable>) -> Instance {
-        Instance { runtime, host, control: Mutex::new(()), last_error: Mutex::new(None) }
+        Instance { runtime, host, control: Mutex::new(()), last_error: Mutex::new(None), ended: AtomicBool::new(false) }
+    }
+
+    /// It is destroyed; set with `control` held. A call that found it before finds it out now.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Whether it is destroyed.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Keeps an error for `last_error`, if it is of the kind that is kept.

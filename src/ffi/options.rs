@@ -9,6 +9,7 @@ use vms_failover_abi as abi;
 
 use super::host::HostTable;
 use super::instance::Instance;
+use super::text;
 use crate::config::{self, Config, Fault, ParseError};
 use crate::error::Error;
 use crate::runtime::Runtime;
@@ -33,11 +34,10 @@ struct Options {
 /// Makes an instance in state stopped.
 pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected> {
     let options = read(options)?;
+    // First, so that a faulty document leaves no trace on disk.
+    let given = options.config.map(|document| Config::check(&document)).transpose().map_err(Rejected::Faults)?;
     let store = Store::open(&options.state_directory, options.durability.unwrap_or(Durability::Full))?;
-    let config = match options.config {
-        Some(document) => Config::check(&document).map_err(Rejected::Faults)?,
-        None => kept_config(&store)?,
-    };
+    let config = given.map_or_else(|| kept_config(&store), Ok)?;
     let numbers = store.take_numbers()?;
     store.keep_config(&config.to_json())?;
     let clock = if host.drives() { Clock::driven() } else { Clock::System };
@@ -55,7 +55,7 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
 fn read(text: &str) -> Result<Options, Rejected> {
     let document = config::document(text.as_bytes())?;
     let json = |text: String| Error::new(abi::VMSF_ERR_JSON, format!("options: {text}"));
-    let options: Options = serde_json::from_value(document).map_err(|error| json(error.to_string()))?;
+    let options: Options = text::object("options", Ok(document))?;
     if options.schema != 1 {
         return Err(json(format!("schema is {}, this plugin reads 1", options.schema)).into());
     }

@@ -2,8 +2,11 @@
 
 use std::ffi::c_char;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use vms_failover_abi as abi;
 
+use crate::config::ParseError;
 use crate::error::Error;
 
 /// Longest configuration, in bytes.
@@ -50,6 +53,24 @@ pub unsafe fn read_bytes<'a>(what: &str, text: *const c_char, len: usize, max: u
     Ok(unsafe { std::slice::from_raw_parts(text.cast::<u8>(), len) })
 }
 
+/// A JSON object as a `T`. The derived readers would take an array of the values, too, which is no documented shape.
+pub fn object<T: DeserializeOwned>(what: &str, value: Result<Value, ParseError>) -> Result<T, Error> {
+    let json = |text: String| Error::new(abi::VMSF_ERR_JSON, format!("{what}: {text}"));
+    match value {
+        Ok(value @ Value::Object(_)) => serde_json::from_value(value).map_err(|error| json(error.to_string())),
+        Ok(_) => Err(json("an object is expected".into())),
+        Err(ParseError::Json(text)) => Err(json(text)),
+        Err(ParseError::Faults(faults)) => {
+            Err(json(faults.first().map_or_else(String::new, |fault| fault.text.clone())))
+        }
+    }
+}
+
+/// Checks a buffer that may be left out: NULL has no room.
+pub fn check_room(what: &str, buf: *mut c_char, cap: usize) -> Result<(), Error> {
+    if buf.is_null() && cap > 0 { Err(Error::null(what)) } else { Ok(()) }
+}
+
 /// Checks the place and length of a secret.
 pub fn check_secret(secret: *const u8, len: usize) -> Result<(), Error> {
     if len > SECRET_MAX {
@@ -75,9 +96,7 @@ pub unsafe fn write_bytes(text: &[u8], buf: *mut c_char, cap: usize, len: *mut u
     if len.is_null() {
         return Err(Error::null("len"));
     }
-    if buf.is_null() && cap > 0 {
-        return Err(Error::null("buf"));
-    }
+    check_room("buf", buf, cap)?;
     // SAFETY: not NULL, and the caller vouches for it; it need not be aligned (rule 3).
     unsafe { len.write_unaligned(text.len()) };
     // SAFETY: the caller vouches for `cap` writable bytes (rule 3).

@@ -77,14 +77,16 @@ impl Runtime {
         self.check_drops(&core, before, next)?;
         let accepted = core.accept(Command::Configure(policy), Some((Arc::clone(&servers), Arc::clone(next))));
         accepted.map_err(|refused| Rejected::Error(self.refused(refused)))?;
-        {
-            // Whoever reads both holds the lock of the servers, and sees both old or both new.
+        // Whoever reads both holds the lock of the servers, and sees both old or both new. The old ones are dropped with the locks
+        // given back: a million servers take a while.
+        let old = {
             let mut shown = self.servers.write();
-            *self.config.write() = Arc::clone(next);
-            *shown = servers;
-        }
+            let config = std::mem::replace(&mut *self.config.write(), Arc::clone(next));
+            (std::mem::replace(&mut *shown, servers), config)
+        };
         self.catch_up(&mut core);
         drop(core);
+        drop(old);
         self.rouse();
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Takes in what was reported, lets time act, and numbers what comes of it. Nothing here waits, reads a clock, touches a disk or calls the
 //! host; whoever delivers takes the entries out one at a time with the lock dropped.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -22,7 +22,9 @@ use crate::time::{Mono, Span};
 
 /// Accepted calls that wait for a poll; more are refused until it comes.
 const PENDING_MAX: usize = 10_000;
-/// Entries that wait for a host which is kept in a callback; beyond that calls are refused.
+/// Configurations among them: each may hold a million servers.
+const CONFIGURES_MAX: usize = 16;
+/// Entries that wait for a host which is kept in a callback; beyond that calls are refused, and only the worker takes in more.
 const OUTBOX_MAX: usize = 100_000;
 
 /// In the order reported.
@@ -56,6 +58,12 @@ pub struct Core {
     receiver: Receiver<Message>,
     /// Accepted and not yet taken in, oldest first.
     pending: VecDeque<Arc<Call>>,
+    /// Given up operations whose late answer waits to be taken in: each is said once.
+    late: BTreeSet<u64>,
+    /// A keep-alive was posted in silence while its server left `keep_alive`.
+    look_again: bool,
+    /// A panic was caught: nothing is taken in or written after the entry that says so.
+    poisoned: bool,
     servers: Arc<Servers>,
     config: Arc<Config>,
     outbox: VecDeque<Delivery>,
@@ -83,6 +91,9 @@ impl Core {
             sender,
             receiver,
             pending: VecDeque::new(),
+            late: BTreeSet::new(),
+            look_again: false,
+            poisoned: false,
             servers,
             config,
             outbox: VecDeque::new(),
@@ -100,6 +111,16 @@ impl Core {
         self.sender.clone()
     }
 
+    /// Whether something that was reported in silence must not wait for the next deadline.
+    pub fn must_look_again(&self) -> bool {
+        self.look_again
+    }
+
+    /// Whether so much waits to be delivered that nothing more should come of calls.
+    pub fn is_full(&self) -> bool {
+        self.outbox.len() >= OUTBOX_MAX
+    }
+
     /// Whether nothing reported waits to be taken in.
     pub fn inbox_is_empty(&self) -> bool {
         self.receiver.is_empty()
@@ -112,11 +133,18 @@ impl Core {
 
     /// Takes in what was reported until now, no more: a flood must not starve the deadlines.
     pub fn take_in(&mut self, now: Now) {
+        if self.poisoned {
+            return;
+        }
+        self.look_again = false;
         for _ in 0..self.receiver.len() {
             match self.receiver.try_recv() {
                 Ok(Message::Mail(mailbox)) => self.take_mail(&mailbox, now),
                 Ok(Message::Call(call)) => self.take_call(&call, now),
-                Ok(Message::LateAnswer(op, outcome)) => self.feed(Input::LateAnswer { op, outcome }, now),
+                Ok(Message::LateAnswer(op, outcome)) => {
+                    self.late.remove(&op);
+                    self.feed(Input::LateAnswer { op, outcome }, now);
+                }
                 Err(_) => break,
             }
         }
@@ -124,9 +152,14 @@ impl Core {
 
     /// Lets time act, after one more look for life signs of the servers about to fail.
     pub fn advance(&mut self, now: Now, ran: Ran) {
+        if self.poisoned {
+            return;
+        }
         for key in self.engine.silent(now.mono) {
-            if let Some(mailbox) = self.servers.by_key(key).map(|entry| Arc::clone(&entry.mailbox)) {
-                self.take_mail(&mailbox, now);
+            let mailbox = self.servers.by_key(key).map(|entry| Arc::clone(&entry.mailbox));
+            // All that is listed: the first of it may move the deadline less than the last.
+            while let Some(mailbox) = mailbox.as_ref().filter(|mailbox| !mailbox.is_empty()) {
+                self.take_mail(mailbox, now);
             }
         }
         let mut out = std::mem::take(&mut self.scratch);
@@ -154,13 +187,15 @@ impl Core {
     /// Accepts a call, to be taken in with the rest of the inbox.
     pub fn accept(&mut self, command: Command, placement: Option<(Arc<Servers>, Arc<Config>)>) -> Result<(), Refused> {
         if let Command::Complete { op, outcome, .. } = &command {
-            let refusal = self.check(&command);
-            if refusal.is_err() && self.engine.gave_up(*op) && self.pending.len() < PENDING_MAX {
-                // Never blocks: the channel has no bound of its own.
+            if let Err(refusal) = self.check(&command) {
+                if !self.engine.gave_up(*op) || !self.late.insert(*op) {
+                    return Err(Refused::By(refusal));
+                }
+                // Never blocks: the channel has no bound of its own, the operations given up have.
                 let _ = self.sender.send(Message::LateAnswer(*op, *outcome));
+                return Err(Refused::Late);
             }
-            refusal.map_err(Refused::By)?;
-        } else if self.pending.len() >= PENDING_MAX || self.outbox.len() >= OUTBOX_MAX {
+        } else if self.has_no_room(placement.is_some()) {
             return Err(Refused::Full);
         } else {
             self.check(&command).map_err(Refused::By)?;
@@ -169,6 +204,11 @@ impl Core {
         self.pending.push_back(Arc::clone(&call));
         let _ = self.sender.send(Message::Call(call));
         Ok(())
+    }
+
+    fn has_no_room(&self, for_configure: bool) -> bool {
+        let configures = || self.pending.iter().filter(|call| call.placement.is_some()).count();
+        self.is_full() || self.pending.len() >= PENDING_MAX || (for_configure && configures() >= CONFIGURES_MAX)
     }
 
     /// Whether a call would be accepted.
@@ -204,12 +244,22 @@ impl Core {
     pub fn poison(&mut self, why: String, now: Now) {
         self.outbox.retain(|delivery| matches!(delivery, Delivery::Entry(_)));
         self.number(None, Subject::Poisoned(why), now);
+        self.poisoned = true;
     }
 
     fn take_mail(&mut self, mailbox: &Mailbox, now: Now) {
         let (lost, event) = mailbox.take();
+        // Posted by a thread that stalled while the server was removed: its key may be another's by now.
+        if !self.is_current(mailbox) {
+            return;
+        }
         lost.into_iter().chain(event).for_each(|input| self.feed(input, now));
-        mailbox.set_keep_alive_only_rearms(self.engine.keep_alive_only_rearms(mailbox.key()));
+        let only = self.engine.keep_alive_only_rearms(mailbox.key());
+        self.look_again |= mailbox.set_keep_alive_only_rearms(only);
+    }
+
+    fn is_current(&self, mailbox: &Mailbox) -> bool {
+        self.servers.by_key(mailbox.key()).is_some_and(|entry| std::ptr::eq(&*entry.mailbox, mailbox))
     }
 
     fn take_call(&mut self, call: &Call, now: Now) {
@@ -251,7 +301,7 @@ impl Core {
             let server = output.server.and_then(|key| self.named(key));
             if let Some(server) = output.server.and_then(|key| self.servers.by_key(key)) {
                 let only = output.server.is_some_and(|key| self.engine.keep_alive_only_rearms(key));
-                server.mailbox.set_keep_alive_only_rearms(only);
+                self.look_again |= server.mailbox.set_keep_alive_only_rearms(only);
             }
             if let (What::Begin(operation), Some(named)) = (&output.what, &server) {
                 self.outbox.push_back(Delivery::Begin(operation.clone(), named.clone(), Arc::clone(&self.config)));
@@ -272,6 +322,9 @@ impl Core {
     }
 
     fn number(&mut self, server: Option<Named>, subject: Subject, now: Now) {
+        if self.poisoned {
+            return;
+        }
         let seq = self.next_seq;
         self.next_seq += 1;
         self.outbox.push_back(Delivery::Entry(Entry { seq, at: now.mono, utc_ms: now.utc_ms, server, subject }));
@@ -289,6 +342,8 @@ pub enum Refused {
     By(Refusal),
     /// Too much waits already.
     Full,
+    /// The operation was given up; its late answer is taken in all the same.
+    Late,
 }
 
 impl Refused {
@@ -301,8 +356,9 @@ impl Refused {
             Refused::By(Refusal::Blocked(Block::NotInCluster)) => abi::VMSF_ERR_NOT_IN_CLUSTER,
             Refused::By(Refusal::Blocked(Block::NotAuthorized)) => abi::VMSF_ERR_NOT_AUTHORIZED,
             Refused::By(Refusal::Blocked(Block::NoBackup)) => abi::VMSF_ERR_NO_BACKUP,
-            Refused::By(Refusal::NoSuchOperation) => abi::VMSF_ERR_NOT_FOUND,
-            Refused::By(Refusal::NoSuchServer) => abi::VMSF_ERR_HANDLE,
+            Refused::Late | Refused::By(Refusal::NoSuchOperation) => abi::VMSF_ERR_NOT_FOUND,
+            // Its handle was good, so the configuration that brings it has not been taken in yet.
+            Refused::By(Refusal::NoSuchServer) => abi::VMSF_ERR_BUSY,
         }
     }
 }

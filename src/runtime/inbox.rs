@@ -83,9 +83,17 @@ impl Mailbox {
         self.keep_alive_only_rearms.load(Ordering::Acquire)
     }
 
-    /// Told by the core whenever the server's health was looked at.
-    pub fn set_keep_alive_only_rearms(&self, only: bool) {
-        self.keep_alive_only_rearms.store(only, Ordering::Release);
+    /// Told by the core whenever the server's health was looked at. True where a keep-alive may have been posted in silence that is no
+    /// mere repetition any more: it has to be looked at soon. (Whoever posts reads the flag after posting, so one of the two sees it.)
+    #[must_use]
+    pub fn set_keep_alive_only_rearms(&self, only: bool) -> bool {
+        let was = self.keep_alive_only_rearms.swap(only, Ordering::AcqRel);
+        was && !only && !self.is_empty()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.listed.lock().events.is_empty()
     }
 }
 

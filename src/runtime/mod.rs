@@ -10,14 +10,16 @@ mod core;
 mod inbox;
 mod request;
 mod servers;
+#[cfg(test)]
+mod tests;
 mod worker;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use vms_failover_abi as abi;
 
 use self::clock::{Clock, SleepWatch};
@@ -28,7 +30,7 @@ use self::worker::Worker;
 use crate::config::Config;
 use crate::diagnostics;
 use crate::engine::Ran;
-use crate::engine::command::Command;
+use crate::engine::command::{Command, Refusal};
 use crate::engine::health::EventKind;
 use crate::engine::output::Outcome;
 use crate::engine::policy::ServerKey;
@@ -42,6 +44,13 @@ use crate::time::{Mono, Span};
 const HOST_SLOW: Duration = Duration::from_millis(100);
 /// Inside a callback and after a poll, work that is due at once.
 const AT_ONCE: u64 = 0;
+
+/// How long the host's code took.
+fn timed(call: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    call();
+    began.elapsed()
+}
 
 /// The host, as this room sees it. Implemented by `ffi::host`.
 pub trait Host: Send + Sync {
@@ -105,7 +114,8 @@ pub struct Runtime {
     next_poll_ns: AtomicU64,
     waker: worker::Waker,
     worker: Mutex<Option<Worker>>,
-    poisoned: AtomicBool,
+    /// The words of the panic.
+    poisoned: OnceLock<String>,
 }
 
 impl Runtime {
@@ -129,7 +139,7 @@ impl Runtime {
             next_poll_ns: AtomicU64::new(AT_ONCE),
             waker: worker::Waker::default(),
             worker: Mutex::new(None),
-            poisoned: AtomicBool::new(false),
+            poisoned: OnceLock::new(),
         })
     }
 
@@ -140,22 +150,26 @@ impl Runtime {
         }
         self.next_poll_ns.store(AT_ONCE, Ordering::Release);
         if self.is_driven() {
+            let mut core = self.core.lock();
+            // What was reported before the last stop says nothing of now.
+            core.take_in(self.now());
             // Only the first poll knows what time it is.
             self.start_due.store(true, Ordering::Release);
             self.set_life(Life::Running);
         } else {
+            // First the thread, which does nothing before it runs: a failure here leaves everything as it was.
+            let worker = Worker::spawn(Arc::clone(self)).map_err(|error| {
+                Error::new(abi::VMSF_ERR_INTERNAL, format!("the worker thread cannot be started: {error}"))
+            })?;
+            *self.worker.lock() = Some(worker);
             let now = self.now();
-            self.core.lock().start(now);
-            self.set_life(Life::Running);
-            match Worker::spawn(Arc::clone(self)) {
-                Ok(worker) => *self.worker.lock() = Some(worker),
-                Err(error) => {
-                    self.core.lock().stop();
-                    self.set_life(Life::Stopped);
-                    let text = format!("the worker thread cannot be started: {error}");
-                    return Err(Error::new(abi::VMSF_ERR_INTERNAL, text));
-                }
+            {
+                let mut core = self.core.lock();
+                core.take_in(now);
+                core.start(now);
+                self.set_life(Life::Running);
             }
+            self.waker.wake();
         }
         log::info!("started");
         Ok(())
@@ -166,9 +180,14 @@ impl Runtime {
         if self.is_stopped() {
             return Ok(());
         }
-        self.set_life(Life::Stopping);
-        self.start_due.store(false, Ordering::Release);
-        self.core.lock().stop();
+        {
+            let mut core = self.core.lock();
+            // From here on nothing new is accepted; what was, takes effect: an answered operation is not begun again at the next start.
+            self.set_life(Life::Stopping);
+            self.start_due.store(false, Ordering::Release);
+            core.take_in(self.now());
+            core.stop();
+        }
         let until = Instant::now() + timeout;
         let ended = if self.is_driven() { self.deliver_the_rest(until) } else { self.end_worker(until) };
         if !ended {
@@ -217,9 +236,6 @@ impl Runtime {
         let mono = self.clock.drive(Mono(now_ns), utc_ms);
         // From here on a call that brings work wakes again.
         self.next_poll_ns.store(abi::VMSF_NEVER, Ordering::Release);
-        if self.start_due.swap(false, Ordering::AcqRel) {
-            self.core.lock().start(self.now());
-        }
         self.turn(Ran::default());
         self.deliver_what_waits();
         let next = self.next_poll(mono);
@@ -243,85 +259,106 @@ impl Runtime {
         if self.life() != Life::Running {
             return Err(Error::new(abi::VMSF_ERR_STATE, ""));
         }
-        let at = at.unwrap_or_else(|| self.clock.now());
-        let quiet = kind == EventKind::KeepAlive && mailbox.keep_alive_only_rearms();
+        let at = at.unwrap_or_else(|| self.now_for_events());
         let posted = mailbox.post(kind, at);
         if posted == Posted::Listed {
             // Never blocks: the channel has no bound of its own, the lists have.
-            let _ = self.sender.send(Message::Mail(mailbox));
+            let _ = self.sender.send(Message::Mail(Arc::clone(&mailbox)));
         }
-        if !quiet {
+        // Read after posting: see `set_keep_alive_only_rearms`.
+        if kind != EventKind::KeepAlive || !mailbox.keep_alive_only_rearms() {
             self.rouse();
         }
         if posted == Posted::Full { Err(Error::new(abi::VMSF_ERR_BUSY, "")) } else { Ok(()) }
     }
 
+    /// When an unstamped event happened. Between a start and the first poll a driven clock still shows the last run's time, so it is the
+    /// first poll's, to which later stamps are cut.
+    fn now_for_events(&self) -> Mono {
+        if self.start_due.load(Ordering::Acquire) { Mono(u64::MAX) } else { self.clock.now() }
+    }
+
     /// Takes a server over by hand; gives the request id.
     pub fn takeover(&self, server: abi::vmsf_server, actor: String) -> Result<u64, Error> {
-        let server = self.key(server)?;
-        self.operate(|request| Command::Takeover { server, actor, request })
+        self.command(|core| {
+            let (server, request) = (self.key(server)?, core.new_id());
+            Ok(Command::Takeover { server, actor, request })
+        })
     }
 
     /// Restores a server by hand; gives the request id.
     pub fn restore(&self, server: abi::vmsf_server, actor: String) -> Result<u64, Error> {
-        let server = self.key(server)?;
-        self.operate(|request| Command::Restore { server, actor, request })
+        self.command(|core| {
+            let (server, request) = (self.key(server)?, core.new_id());
+            Ok(Command::Restore { server, actor, request })
+        })
     }
 
     /// Takes a server out of the queue; possible while stopped, too.
     pub fn cancel(&self, server: abi::vmsf_server, actor: String) -> Result<(), Error> {
-        let server = self.key(server)?;
-        let mut core = self.core.lock();
-        self.catch_up(&mut core);
-        let request = core.new_id();
-        let accepted = core.accept(Command::Cancel { server, actor, request }, None);
-        self.catch_up(&mut core);
-        drop(core);
-        self.rouse();
-        accepted.map_err(|refused| self.refused(refused))
+        let core = self.core.lock();
+        self.accept(core, |core| {
+            let (server, request) = (self.key(server)?, core.new_id());
+            Ok(Command::Cancel { server, actor, request })
+        })
+        .map(|_| ())
     }
 
     /// The host's answer.
     pub fn complete(&self, op: u64, outcome: Outcome, error: Option<String>) -> Result<(), Error> {
-        self.command(|_| Command::Complete { op, outcome, error }).map(|_| ())
+        self.command(|_| Ok(Command::Complete { op, outcome, error })).map(|_| ())
     }
 
     /// The host's progress.
     pub fn progress(&self, op: u64, permille: u32, text: &str) -> Result<(), Error> {
         let text = crate::log::host_words(text);
-        self.command(|_| Command::Progress { op, permille, text }).map(|_| ())
-    }
-
-    fn operate(&self, command: impl FnOnce(u64) -> Command) -> Result<u64, Error> {
-        self.command(|core| command(core.new_id()))
+        self.command(|_| Ok(Command::Progress { op, permille, text })).map(|_| ())
     }
 
     /// Has a call accepted while running; gives its request id.
-    fn command(&self, command: impl FnOnce(&mut Core) -> Command) -> Result<u64, Error> {
+    fn command(&self, command: impl FnOnce(&mut Core) -> Result<Command, Error>) -> Result<u64, Error> {
+        // Asked with the lock held, under which `stop` changes it: nothing comes in behind a stop.
+        let core = self.core.lock();
         if self.life() != Life::Running {
             return Err(Error::new(abi::VMSF_ERR_STATE, "possible only while running: start first"));
         }
-        let mut core = self.core.lock();
-        self.catch_up(&mut core);
-        let command = command(&mut core);
-        let request = command.request().unwrap_or(0);
-        let accepted = core.accept(command, None);
-        self.catch_up(&mut core);
-        drop(core);
-        self.rouse();
-        accepted.map(|()| request).map_err(|refused| self.refused(refused))
+        self.accept(core, command)
     }
 
-    /// Takes in what was reported, where the time is known: with VMSF_HOST_DRIVES only the next poll knows it.
+    /// `command` is made with the lock held, so that a handle found there is still good when the call is accepted.
+    fn accept(
+        &self,
+        mut core: MutexGuard<'_, Core>,
+        command: impl FnOnce(&mut Core) -> Result<Command, Error>,
+    ) -> Result<u64, Error> {
+        self.catch_up(&mut core);
+        let command = command(&mut core);
+        let accepted = command.map(|command| {
+            let request = command.request().unwrap_or(0);
+            core.accept(command, None).map(|()| request)
+        });
+        self.catch_up(&mut core);
+        drop(core);
+        // A refused call brings a driving host no work; the worker delivers what catching up has brought.
+        if !self.is_driven() || matches!(accepted, Ok(Ok(_) | Err(Refused::Late))) {
+            self.rouse();
+        }
+        accepted?.map_err(|refused| self.refused(refused))
+    }
+
+    /// Takes in what was reported, where the time is known (with VMSF_HOST_DRIVES only the next poll knows it) and there is room for what
+    /// comes of it.
     fn catch_up(&self, core: &mut Core) {
-        if !self.is_driven() || self.is_stopped() {
+        if (!self.is_driven() || self.is_stopped()) && !core.is_full() {
             core.take_in(self.now());
         }
     }
 
     fn refused(&self, refused: Refused) -> Error {
         let text = match refused {
+            Refused::By(Refusal::NoSuchServer) => "a configuration waits for the next poll: try again after it".into(),
             Refused::By(refusal) => refusal.text(|key| self.id_of(key)),
+            Refused::Late => Refusal::NoSuchOperation.text(|key| self.id_of(key)),
             Refused::Full => "too much waits to be taken in: try again later".into(),
         };
         Error::new(refused.code(), text)
@@ -413,8 +450,15 @@ impl Runtime {
 
     /// Takes in what was reported and lets time act.
     fn turn(&self, ran: Ran) {
-        let now = self.now();
         let mut core = self.core.lock();
+        // A stop in force has taken in the last; nothing is declared after it.
+        if self.life() != Life::Running {
+            return;
+        }
+        let now = self.now();
+        if self.start_due.swap(false, Ordering::AcqRel) {
+            core.start(now);
+        }
         core.take_in(now);
         core.advance(now, ran);
     }
@@ -424,32 +468,44 @@ impl Runtime {
         let waiting = self.core.lock().outbox_len();
         for _ in 0..waiting {
             let Some(delivery) = self.core.lock().pop() else { break };
-            let began = Instant::now();
-            match delivery {
+            // What the plugin itself needs, a look at the disk for one, is none of the host's time.
+            let took = match delivery {
                 Delivery::Entry(entry) => {
                     let words = entry.words();
-                    diagnostics::mirror(&entry, &words);
-                    self.host.event(&entry, &words);
+                    timed(|| {
+                        diagnostics::mirror(&entry, &words);
+                        self.host.event(&entry, &words);
+                    })
                 }
                 Delivery::Begin(operation, named, config) => {
-                    self.host.begin(&request::begin(&operation, &named, &config));
+                    let begin = request::begin(&operation, &named, &config);
+                    timed(|| self.host.begin(&begin))
                 }
-            }
-            self.callback_took(began.elapsed());
+            };
+            self.callback_took(took);
         }
     }
 
-    /// Virtual time does not say how long a callback took, so only the worker judges it.
+    /// Virtual time does not say how long a callback took, so only the worker judges it. During a stop the alarm may still be raised; that it
+    /// ended is said in the next run, so that a host which is slow now and then cannot keep a stop from its end.
     fn callback_took(&self, took: Duration) {
-        if !self.is_driven() {
+        let slow = took > HOST_SLOW;
+        if !self.is_driven() && (slow || self.life() == Life::Running) {
             let span = Span(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-            self.core.lock().callback_took(span, took > HOST_SLOW, self.now());
+            self.core.lock().callback_took(span, slow, self.now());
+        }
+    }
+
+    /// Delivers until nothing waits: a stop is in force, so only the alarm for a slow host can come of it.
+    fn deliver_all(&self) {
+        while self.core.lock().outbox_len() > 0 {
+            self.deliver_what_waits();
         }
     }
 
     fn deliver_the_rest(&self, until: Instant) -> bool {
         let Some(_delivering) = self.delivering.try_lock_until(until) else { return false };
-        self.deliver_what_waits();
+        self.deliver_all();
         true
     }
 
@@ -469,7 +525,12 @@ impl Runtime {
 
     /// Whether a panic has ended its work.
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Acquire)
+        self.poisoned_by().is_some()
+    }
+
+    /// The words of the panic that has ended its work.
+    pub fn poisoned_by(&self) -> Option<&str> {
+        self.poisoned.get().map(String::as_str)
     }
 
     /// The instance ends: its state directory is free at once, even while a late call still holds the instance.
@@ -479,7 +540,7 @@ impl Runtime {
 
     /// A panic was caught: nothing is begun any more, and one last event says why.
     pub fn poison(&self, why: &str) {
-        if !self.poisoned.swap(true, Ordering::AcqRel) {
+        if self.poisoned.set(why.to_owned()).is_ok() {
             let now = self.now();
             self.core.lock().poison(why.to_owned(), now);
             self.rouse();
@@ -488,7 +549,9 @@ impl Runtime {
 
     /// Delivers the last event of a poisoned instance, inside `poll`.
     pub fn poll_poisoned(&self) {
-        if let Some(_delivering) = self.delivering.try_lock() {
+        // Asked with the lock held, under which `stop` delivers: nothing is delivered behind a stop.
+        let delivering = self.delivering.try_lock();
+        if delivering.is_some() && self.life() == Life::Running {
             self.deliver_what_waits();
         }
     }

@@ -62,6 +62,15 @@ struct Shared {
     changed: Condvar,
 }
 
+struct Ended<'a>(&'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        *self.0.ended.lock() = true;
+        self.0.changed.notify_all();
+    }
+}
+
 impl Worker {
     /// Starts the thread; all signals stay with the host's own threads.
     pub fn spawn(runtime: Arc<Runtime>) -> std::io::Result<Worker> {
@@ -69,9 +78,9 @@ impl Worker {
         let mine = Arc::clone(&shared);
         let thread = crate::ffi::os::with_signals_blocked(|| {
             std::thread::Builder::new().name("vms-failover".into()).spawn(move || {
+                // Says so even if a panic gets this far, or `stop` would wait for ever.
+                let _ended = Ended(&mine);
                 runtime.work_guarded(&mine.ending);
-                *mine.ended.lock() = true;
-                mine.changed.notify_all();
             })
         })?;
         Ok(Worker { thread, shared })
@@ -107,7 +116,10 @@ impl Runtime {
         while !ending.load(Ordering::Acquire) || self.core.lock().outbox_len() > 0 {
             match catch_unwind(AssertUnwindSafe(|| self.work(ending))) {
                 Ok(()) => break,
-                Err(panic) => self.poison(&panic_text(&*panic)),
+                Err(panic) => {
+                    // The flag is set first, so if saying it panics, nothing more is decided at least.
+                    let _ = catch_unwind(AssertUnwindSafe(|| self.poison(&panic_text(&*panic))));
+                }
             }
         }
     }
@@ -121,28 +133,36 @@ impl Runtime {
                 ran.slept = delivering.slept();
                 self.turn(ran);
             }
-            self.deliver_what_waits();
-            ran.busy_until = self.clock.now();
             if last {
+                self.deliver_all();
                 return;
             }
-            self.waker.wait(self.until_next_turn());
+            self.deliver_what_waits();
+            let (wait, planned) = self.until_next_turn();
+            // Callbacks may have put the wake-up off beyond what the engine planned: only what comes after it is a pause.
+            ran.busy_until = planned;
+            self.waker.wait(wait);
         }
     }
 
-    /// How long nothing needs to be done; None for ever.
-    fn until_next_turn(&self) -> Option<Duration> {
+    /// How long nothing needs to be done, None for ever; and the instant of the next turn.
+    fn until_next_turn(&self) -> (Option<Duration>, Mono) {
         let core = self.core.lock();
+        let now = self.now();
         if core.outbox_len() > 0 {
-            return Some(Duration::ZERO);
+            return (Some(Duration::ZERO), now.mono);
         }
         if self.is_poisoned() {
-            return None;
+            return (None, now.mono);
         }
-        let now = self.now();
-        core.next_wake(now).map(|at: Mono| {
+        if core.must_look_again() {
+            return (Some(Duration::ZERO), now.mono);
+        }
+        let at = core.next_wake(now);
+        let wait = at.map(|at| {
             let Span(ns) = at - now.mono;
             Duration::from_nanos(ns)
-        })
+        });
+        (wait, at.unwrap_or(now.mono))
     }
 }

@@ -1,0 +1,106 @@
+//! What only a test inside can bring about: a panic in the worker, and a thread that stalls in the middle of `notify`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use serde_json::json;
+use tempfile::TempDir;
+use vms_failover_abi as abi;
+
+use super::clock::Clock;
+use super::core::Message;
+use super::{Begin, Host, Runtime};
+use crate::config::Config;
+use crate::engine::health::EventKind;
+use crate::log::{Entry, Words};
+use crate::state::{Durability, Store};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A host that passes on the kinds of its events, and panics in the first.
+struct Fragile {
+    events: Sender<u32>,
+    panics_left: AtomicUsize,
+    begun: AtomicUsize,
+}
+
+impl Host for Fragile {
+    fn event(&self, _: &Entry, words: &Words) {
+        let _ = self.events.send(words.kind);
+        if self.panics_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            panic!("injected");
+        }
+    }
+    fn begin(&self, _: &Begin) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+    }
+    fn wake(&self, _: u64) {}
+    fn log_level(&self) -> log::LevelFilter {
+        log::LevelFilter::Off
+    }
+    fn log(&self, _: log::Level, _: &str, _: &str) {}
+}
+
+struct Bench {
+    runtime: Arc<Runtime>,
+    host: Arc<Fragile>,
+    events: Receiver<u32>,
+    _root: TempDir,
+}
+
+fn config(ids: &[&str]) -> Config {
+    let servers: Vec<_> = ids.iter().map(|id| json!({ "id": id, "host": format!("{id}.example") })).collect();
+    let document = json!({ "schema": 1, "backup_directory": "/b", "store_path": "/s", "monitored_servers": servers });
+    Config::check(&document).unwrap()
+}
+
+fn bench(clock: Clock, panics: usize) -> Bench {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), Durability::None).unwrap();
+    let numbers = store.take_numbers().unwrap();
+    let (sender, events) = unbounded();
+    let host = Arc::new(Fragile { events: sender, panics_left: AtomicUsize::new(panics), begun: AtomicUsize::new(0) });
+    let runtime = Runtime::new(Arc::clone(&host) as _, clock, store, config(&["a"]), numbers);
+    Bench { runtime, host, events, _root: root }
+}
+
+#[test]
+fn a_panic_in_the_worker_poisons_the_instance_which_says_so_once_and_can_be_stopped() {
+    // The second time the last event itself panics: it was delivered all the same, and once.
+    for panics in [1, 2] {
+        let Bench { runtime, host, events, _root } = bench(Clock::System, panics);
+        runtime.start().unwrap();
+        let server = runtime.server("a").unwrap();
+        runtime.takeover(server, "alice".into()).unwrap();
+        assert_eq!(events.recv_timeout(PATIENCE), Ok(abi::VMSF_EVENT_TAKEOVER));
+        let last = std::iter::from_fn(|| events.recv_timeout(PATIENCE).ok()).find(|k| *k == abi::VMSF_EVENT_POISONED);
+        assert!(last.is_some());
+        assert_eq!(runtime.poisoned_by(), Some("injected"));
+        runtime.poison("another");
+        runtime.stop(PATIENCE).unwrap();
+        assert!(runtime.is_stopped());
+        assert_eq!(events.try_iter().count(), 0, "nothing comes after the last event");
+        assert_eq!(host.begun.load(Ordering::SeqCst), 0, "no operation is begun any more");
+    }
+}
+
+#[test]
+fn a_thread_that_stalls_in_notify_never_touches_the_next_tenant_of_the_slot() {
+    let Bench { runtime, events, _root, .. } = bench(Clock::driven(), 0);
+    let old = runtime.servers.read().by_id("a").unwrap().clone();
+    for ids in [&[][..], &["new"]] {
+        runtime.configure(config(ids).to_json().as_bytes(), false).unwrap();
+    }
+    let key = runtime.servers.read().by_id("new").unwrap().mailbox.key();
+    assert_eq!(key, old.mailbox.key(), "the same slot");
+    runtime.start().unwrap();
+    runtime.poll(5, 5).unwrap();
+    // What is left of a call of `notify` that began before.
+    old.mailbox.post(EventKind::Connected, crate::time::Mono(5));
+    runtime.sender.send(Message::Mail(old.mailbox)).unwrap();
+    runtime.poll(6, 6).unwrap();
+    assert_eq!(events.try_iter().count(), 0);
+    runtime.stop(PATIENCE).unwrap();
+}

@@ -1,0 +1,201 @@
+//! Many threads at once, and a host that keeps the plugin waiting: only documented codes, one event at a time, none behind stop.
+
+#[path = "support/rig.rs"]
+mod rig;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use rig::{Callback, KEEP_ALIVE, PATIENCE, Probe, Rig, SECOND, abi, call, config, expect, name};
+
+const THREADS: usize = 16;
+
+/// Calls whatever any thread may call, until told to end; gives the codes that are not documented.
+fn hammer(p: u64, servers: &[AtomicU64], seed: usize, ending: &AtomicBool) -> Vec<String> {
+    use abi::*;
+    let mut strange = Vec::new();
+    let mut note = |member: &str, code: vmsf_result, documented: &[vmsf_result]| {
+        if code != VMSF_ERR_HANDLE && !documented.contains(&code) {
+            strange.push(format!("{member}: {}", name(code)));
+        }
+    };
+    let kinds = [VMSF_NOTIFY_CONNECTED, VMSF_NOTIFY_STARTUP, VMSF_NOTIFY_KEEP_ALIVE, VMSF_NOTIFY_SHUTDOWN_NORMAL];
+    let mut round = seed;
+    while !ending.load(Ordering::Relaxed) {
+        let s = servers[round % servers.len()].load(Ordering::Relaxed);
+        let kind = kinds[round / 3 % kinds.len()];
+        note("notify", call!(notify(p, s, kind, 0)), &[VMSF_OK, VMSF_ERR_STATE, VMSF_ERR_BUSY]);
+        let mut found = 0;
+        let code = call!(server(p, c"new".as_ptr(), 3, &mut found));
+        if code == VMSF_OK {
+            servers[0].store(found, Ordering::Relaxed);
+        }
+        note("server", code, &[VMSF_OK, VMSF_ERR_NOT_FOUND]);
+        let (mut room, mut len) = ([0; 8], 0);
+        note("config", call!(config(p, room.as_mut_ptr(), 8, &mut len)), &[VMSF_ERR_TOO_SMALL]);
+        let code = call!(last_error(p, std::ptr::null_mut(), room.as_mut_ptr(), 8, &mut len));
+        note("last_error", code, &[VMSF_OK, VMSF_ERR_TOO_SMALL]);
+        if round.is_multiple_of(200) {
+            let takeover = call!(takeover(p, s, std::ptr::null(), 0, std::ptr::null_mut()));
+            note("takeover", takeover, &[VMSF_OK, VMSF_ERR_STATE, VMSF_ERR_BUSY]);
+            note("cancel", call!(cancel(p, s, std::ptr::null(), 0)), &[VMSF_OK, VMSF_ERR_STATE, VMSF_ERR_BUSY]);
+        }
+        round += 1;
+    }
+    strange
+}
+
+fn storm(drives: bool) {
+    let rig = Rig::new(drives, &["a", "b"]);
+    let (p, probe) = (rig.p, rig.probe);
+    let servers = [AtomicU64::new(0), AtomicU64::new(rig.server("a")), AtomicU64::new(rig.server("b"))];
+    probe.hook(move |callback| {
+        if let Callback::Begin { id, .. } = callback {
+            rig::complete(p, *id, abi::VMSF_OUTCOME_FAILED);
+        }
+    });
+    let (ending, ready) = (AtomicBool::new(false), Barrier::new(THREADS + 1));
+    std::thread::scope(|scope| {
+        let hammers: Vec<_> = (0..THREADS)
+            .map(|seed| {
+                let (servers, ending, ready) = (&servers, &ending, &ready);
+                scope.spawn(move || {
+                    ready.wait();
+                    hammer(p, servers, seed, ending)
+                })
+            })
+            .collect();
+        ready.wait();
+        let mut now = SECOND;
+        for round in 0..12 {
+            expect(rig.start(), abi::VMSF_OK, "start");
+            for step in 0..4 {
+                let ids: &[&str] = if (round + step) % 2 == 0 { &["a", "b", "new"] } else { &["a", "b"] };
+                let (code, report) = rig.configure(&config(ids).to_string(), 0);
+                let documented = [abi::VMSF_OK, abi::VMSF_ERR_CONFIG, abi::VMSF_ERR_BUSY].contains(&code);
+                assert!(documented, "{}: {report}", name(code));
+                if drives {
+                    now += SECOND;
+                    expect(rig.poll(now).0, abi::VMSF_OK, "poll");
+                }
+            }
+            expect(rig.stop(PATIENCE.as_millis() as u32), abi::VMSF_OK, "stop");
+        }
+        expect(rig.destroy(), abi::VMSF_OK, "destroy");
+        ending.store(true, Ordering::Relaxed);
+        for hammer in hammers {
+            assert_eq!(hammer.join().expect("no panic"), Vec::<String>::new());
+        }
+    });
+    assert_eq!(probe.released(), 1);
+    assert!(probe.count(|callback| callback.code() == "health") > 0, "something happened");
+    probe.assert_no_fault();
+}
+
+#[test]
+fn sixteen_threads_during_start_stop_configure_and_destroy_with_a_worker() {
+    storm(false);
+}
+
+#[test]
+fn sixteen_threads_during_start_stop_configure_and_destroy_with_polls() {
+    storm(true);
+}
+
+/// Holds the plugin in the first callback that enters a phase of health, until dropped or told to go on.
+struct Held {
+    go_on: mpsc::Sender<()>,
+}
+
+fn hold(probe: &'static Probe, phase: &'static str) -> (Held, mpsc::Receiver<()>) {
+    let ((go_on, wait), (inside, entered)) = (mpsc::channel(), mpsc::channel());
+    let once = Mutex::new(Some((wait, inside)));
+    probe.hook(move |callback| {
+        if !callback.is("health", phase) {
+            return;
+        }
+        if let Some((wait, inside)) = once.lock().expect("a lock").take() {
+            let _ = inside.send(());
+            let _ = wait.recv_timeout(PATIENCE);
+        }
+    });
+    (Held { go_on }, entered)
+}
+
+impl Held {
+    fn go_on(self) {
+        let _ = self.go_on.send(());
+    }
+}
+
+/// Waits until the plugin's clock shows `at`.
+fn wait_for_clock(rig: &Rig, at: u64) {
+    let until = Instant::now() + PATIENCE;
+    while rig.now() < at {
+        assert!(Instant::now() < until, "the clock stands");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_host_stuck_in_a_callback_makes_stop_time_out_and_holds_nobody_else_up() {
+    let rig = Rig::running(false, &["a"]);
+    let s = rig.server("a");
+    let (held, entered) = hold(rig.probe, "connected");
+    rig.notify(s, abi::VMSF_NOTIFY_CONNECTED, 0);
+    entered.recv_timeout(PATIENCE).expect("the callback is entered");
+    for _ in 0..1000 {
+        expect(rig.notify(s, abi::VMSF_NOTIFY_KEEP_ALIVE, 0), abi::VMSF_OK, "notify does not wait");
+    }
+    expect(rig.stop(150), abi::VMSF_ERR_TIMEOUT, "stop");
+    expect(rig.notify(s, abi::VMSF_NOTIFY_KEEP_ALIVE, 0), abi::VMSF_ERR_STATE, "the stop stays in force");
+    expect(rig.start(), abi::VMSF_ERR_STATE, "start while stopping");
+    expect(rig.destroy(), abi::VMSF_ERR_STATE, "destroy while stopping");
+    expect(rig.stop(0), abi::VMSF_ERR_TIMEOUT, "stop again");
+    held.go_on();
+    expect(rig.stop(PATIENCE.as_millis() as u32), abi::VMSF_OK, "stop again");
+    assert_eq!(rig.probe.count(|callback| callback.is("health", "keep_alive")), 1, "what was reported is delivered");
+    assert_eq!(rig.probe.count(|callback| callback.code() == "host_slow"), 1, "the alarm is raised");
+}
+
+#[test]
+fn a_driven_stop_times_out_while_a_poll_is_stuck_and_works_when_called_again() {
+    let rig = Rig::running(true, &["a"]);
+    let (held, entered) = hold(rig.probe, "connected");
+    rig.notify(rig.server("a"), abi::VMSF_NOTIFY_CONNECTED, 0);
+    std::thread::scope(|scope| {
+        let poll = scope.spawn(|| rig.poll(1_001 * SECOND).0);
+        entered.recv_timeout(PATIENCE).expect("the callback is entered");
+        expect(rig.poll(1_002 * SECOND).0, abi::VMSF_ERR_BUSY, "an overlapping poll");
+        expect(rig.stop(10), abi::VMSF_ERR_TIMEOUT, "stop");
+        held.go_on();
+        expect(poll.join().expect("no panic"), abi::VMSF_OK, "poll");
+    });
+    expect(rig.poll(1_003 * SECOND).0, abi::VMSF_ERR_STATE, "poll while stopping");
+    expect(rig.stop(0), abi::VMSF_OK, "stop again");
+}
+
+#[test]
+fn what_is_reported_while_a_callback_blocks_counts_with_its_stamp() {
+    let rig = Rig::running(false, &["a", "silent", "b"]);
+    let (a, silent, b) = (rig.server("a"), rig.server("silent"), rig.server("b"));
+    let stamp = rig.now() - KEEP_ALIVE + 2 * SECOND;
+    for s in [a, silent] {
+        expect(rig.notify(s, abi::VMSF_NOTIFY_KEEP_ALIVE, stamp), abi::VMSF_OK, "notify");
+    }
+    rig.probe.wait("keep_alive", |c| matches!(c, Callback::Event { server, .. } if *server == silent));
+    let (held, entered) = hold(rig.probe, "connected");
+    rig.notify(b, abi::VMSF_NOTIFY_CONNECTED, 0);
+    entered.recv_timeout(PATIENCE).expect("the callback is entered");
+    expect(rig.notify(a, abi::VMSF_NOTIFY_KEEP_ALIVE, 0), abi::VMSF_OK, "notify");
+    wait_for_clock(&rig, stamp + KEEP_ALIVE + 1);
+    held.go_on();
+    let failed = |s: u64| {
+        move |c: &Callback| c.is("health", "failed") && matches!(c, Callback::Event { server, .. } if *server == s)
+    };
+    rig.probe.wait("the failure of the silent one", failed(silent));
+    rig.probe.wait("host_slow", |callback| callback.code() == "host_slow");
+    assert_eq!(rig.probe.count(failed(a)), 0, "a spoke in time");
+    assert_eq!(rig.probe.count(|callback| callback.code() == "paused"), 0, "a slow host is no pause");
+}

@@ -1,0 +1,254 @@
+//! One instance from failure to restore in real time, with full lists, and driven by its host in virtual time.
+
+#[path = "support/rig.rs"]
+mod rig;
+
+use std::sync::Mutex;
+use std::sync::mpsc;
+
+use rig::{Callback, KEEP_ALIVE, PATIENCE, Rig, SECOND, abi, config, expect};
+
+fn begun(kind: u32) -> impl Fn(&Callback) -> bool {
+    move |callback| matches!(callback, Callback::Begin { kind: k, .. } if *k == kind)
+}
+
+fn op(callback: &Callback) -> u64 {
+    match callback {
+        Callback::Begin { id, .. } => *id,
+        other => panic!("no begin: {other:?}"),
+    }
+}
+
+fn wakes(rig: &Rig) -> usize {
+    rig.probe.count(|callback| matches!(callback, Callback::Wake(_)))
+}
+
+/// Polls as asked for until then; larger steps would be pauses.
+fn drive(rig: &Rig, to: u64) {
+    let mut next = rig.now();
+    while next < to {
+        let (code, asked) = rig.poll(next);
+        expect(code, abi::VMSF_OK, next);
+        next = asked;
+    }
+    expect(rig.poll(to).0, abi::VMSF_OK, to);
+}
+
+// ---- with a worker ----
+
+#[test]
+fn a_silent_server_fails_at_its_deadline_never_early_is_taken_over_and_restored() {
+    let rig = Rig::running(false, &["a"]);
+    let s = rig.server("a");
+    let stamp = rig.now() - KEEP_ALIVE + SECOND / 10;
+    expect(rig.notify(s, abi::VMSF_NOTIFY_KEEP_ALIVE, stamp), abi::VMSF_OK, "notify");
+    let failed = rig.probe.wait("failed", |callback| callback.is("health", "failed"));
+    let Callback::Event { mono_ns, json, server, .. } = failed else { panic!("no event") };
+    assert_eq!(json["details"]["failed_at_ns"], stamp + KEEP_ALIVE);
+    assert!(mono_ns >= stamp + KEEP_ALIVE, "early by {} ns", stamp + KEEP_ALIVE - mono_ns);
+    assert_eq!(server, s);
+    let takeover = rig.probe.wait("begin", begun(abi::VMSF_OP_TAKEOVER));
+    expect(rig.complete(op(&takeover), abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
+    expect(rig.complete(op(&takeover), abi::VMSF_OUTCOME_OK), abi::VMSF_ERR_NOT_FOUND, "complete twice");
+    rig.probe.wait("taken_over", |callback| callback.is("takeover", "taken_over"));
+    expect(rig.notify(s, abi::VMSF_NOTIFY_KEEP_ALIVE, 0), abi::VMSF_OK, "notify");
+    expect(rig.restore(s), abi::VMSF_OK, "restore");
+    let restore = rig.probe.wait("begin", begun(abi::VMSF_OP_RESTORE));
+    expect(rig.complete(op(&restore), abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
+    rig.probe.wait("none", |callback| callback.is("takeover", "none"));
+}
+
+/// Posts transitions of a long time ago while the worker is kept in a callback; gives the codes.
+fn flood(rig: &Rig, count: usize) -> Vec<abi::vmsf_result> {
+    let ((go_on, wait), (inside, entered)) = (mpsc::channel::<()>(), mpsc::channel());
+    let once = Mutex::new(Some((wait, inside)));
+    rig.probe.hook(move |callback| {
+        if callback.is("health", "connected")
+            && let Some((wait, inside)) = once.lock().expect("a lock").take()
+        {
+            let _ = inside.send(());
+            let _ = wait.recv_timeout(PATIENCE);
+        }
+    });
+    rig.notify(rig.server("b"), abi::VMSF_NOTIFY_CONNECTED, 0);
+    entered.recv_timeout(PATIENCE).expect("the callback is entered");
+    let (s, stamp) = (rig.server("a"), rig.now() - 400 * SECOND);
+    let kinds = [abi::VMSF_NOTIFY_CONNECTED, abi::VMSF_NOTIFY_STARTUP];
+    let codes = (0..count).map(|n| rig.notify(s, kinds[n % 2], stamp)).collect();
+    go_on.send(()).expect("somebody waits");
+    codes
+}
+
+#[test]
+fn eight_transitions_are_listed_and_act_as_they_were_stamped() {
+    let rig = Rig::running(false, &["a", "b"]);
+    assert_eq!(flood(&rig, 8), [abi::VMSF_OK; 8]);
+    rig.probe.wait("failed", |callback| callback.is("health", "failed"));
+    assert_eq!(rig.probe.count(|callback| callback.code() == "events_lost"), 0);
+}
+
+#[test]
+fn the_ninth_transition_is_busy_said_to_be_lost_and_the_server_does_not_fail() {
+    let rig = Rig::running(false, &["a", "b"]);
+    let codes = flood(&rig, 11);
+    assert_eq!(codes[..8], [abi::VMSF_OK; 8]);
+    assert_eq!(codes[8..], [abi::VMSF_ERR_BUSY; 3]);
+    rig.probe.wait("events_lost", |callback| callback.code() == "events_lost");
+    // What comes after it is delivered after all that came of the flood.
+    rig.notify(rig.server("b"), abi::VMSF_NOTIFY_STARTUP, 0);
+    rig.probe
+        .wait("b", |c| c.is("health", "started") && matches!(c, Callback::Event { json, .. } if json["server"] == "b"));
+    assert_eq!(rig.probe.count(|callback| callback.code() == "events_lost"), 1);
+    assert_eq!(rig.probe.count(|callback| callback.is("health", "failed")), 0);
+}
+
+#[test]
+fn two_instances_side_by_side_do_not_see_each_other() {
+    let (one, two) = (Rig::running(false, &["a"]), Rig::running(false, &["a"]));
+    expect(one.notify(one.server("a"), abi::VMSF_NOTIFY_CONNECTED, 0), abi::VMSF_OK, "notify");
+    expect(two.notify(two.server("a"), abi::VMSF_NOTIFY_STARTUP, 0), abi::VMSF_OK, "notify");
+    one.probe.wait("connected", |callback| callback.is("health", "connected"));
+    two.probe.wait("started", |callback| callback.is("health", "started"));
+    expect(two.stop(1000), abi::VMSF_OK, "stop");
+    expect(two.destroy(), abi::VMSF_OK, "destroy");
+    expect(one.notify(one.server("a"), abi::VMSF_NOTIFY_STARTUP, 0), abi::VMSF_OK, "notify");
+    one.probe.wait("started", |callback| callback.is("health", "started"));
+    assert_eq!(one.probe.count(|callback| callback.code() == "health"), 2);
+    assert_eq!(two.probe.count(|callback| callback.code() == "health"), 1);
+}
+
+// ---- driven ----
+
+#[test]
+fn only_polls_move_time_and_never_back() {
+    let rig = Rig::new(true, &["a"]);
+    assert_eq!(rig.now(), 0);
+    expect(rig.poll(5).0, abi::VMSF_ERR_STATE, "before start");
+    expect(rig.start(), abi::VMSF_OK, "start");
+    expect(rig.poll(0).0, abi::VMSF_ERR_INVALID, "0");
+    expect(rig.poll(100 * SECOND).0, abi::VMSF_OK, "poll");
+    assert_eq!(rig.now(), 100 * SECOND);
+    let (code, next) = rig.poll(50 * SECOND);
+    expect(code, abi::VMSF_OK, "an earlier one counts as the last");
+    assert_eq!(rig.now(), 100 * SECOND);
+    assert!(next > 100 * SECOND, "{next}");
+    rig.notify(rig.server("a"), abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
+    assert_eq!(rig.probe.count(|callback| callback.code() == "health"), 0, "nothing happens outside poll");
+    drive(&rig, 130 * SECOND - 1);
+    assert_eq!(rig.probe.count(|callback| callback.is("health", "failed")), 0, "unstamped is the last poll's time");
+    expect(rig.poll(130 * SECOND).0, abi::VMSF_OK, "poll");
+    assert_eq!(rig.probe.count(|callback| callback.is("health", "failed")), 1);
+    expect(rig.stop(0), abi::VMSF_OK, "stop");
+    expect(rig.poll(131 * SECOND).0, abi::VMSF_ERR_STATE, "after stop");
+}
+
+#[test]
+fn an_unstamped_message_between_start_and_the_first_poll_is_of_that_poll() {
+    let rig = Rig::running(true, &["a"]);
+    for start in [100_000, 200_000] {
+        expect(rig.stop(0), abi::VMSF_OK, "stop");
+        expect(rig.start(), abi::VMSF_OK, "start");
+        expect(rig.notify(rig.server("a"), abi::VMSF_NOTIFY_KEEP_ALIVE, 0), abi::VMSF_OK, "notify");
+        expect(rig.poll(start * SECOND).0, abi::VMSF_OK, "poll");
+        assert_eq!(rig.probe.count(|callback| callback.is("health", "failed")), 0, "silence was none");
+    }
+}
+
+#[test]
+fn later_stamps_are_cut_to_the_poll_that_takes_them_in() {
+    let rig = Rig::running(true, &["a"]);
+    rig.notify(rig.server("a"), abi::VMSF_NOTIFY_KEEP_ALIVE, u64::MAX);
+    expect(rig.poll(1_001 * SECOND).0, abi::VMSF_OK, "poll");
+    drive(&rig, 1_031 * SECOND - 1);
+    assert_eq!(rig.probe.count(|callback| callback.is("health", "failed")), 0);
+    drive(&rig, 1_031 * SECOND);
+    assert_eq!(rig.probe.count(|callback| callback.is("health", "failed")), 1);
+}
+
+#[test]
+fn wake_is_called_once_until_the_next_poll_and_never_for_a_repeated_keep_alive() {
+    let rig = Rig::running(true, &["a", "b"]);
+    let (a, b) = (rig.server("a"), rig.server("b"));
+    assert_eq!(wakes(&rig), 0);
+    for kind in [abi::VMSF_NOTIFY_KEEP_ALIVE, abi::VMSF_NOTIFY_STARTUP, abi::VMSF_NOTIFY_KEEP_ALIVE] {
+        rig.notify(a, kind, 0);
+    }
+    expect(rig.takeover(b).0, abi::VMSF_OK, "takeover");
+    assert_eq!(wakes(&rig), 1, "once until the next poll");
+    expect(rig.poll(1_001 * SECOND).0, abi::VMSF_OK, "poll");
+    for second in 1_002..1_010 {
+        rig.notify(a, abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
+        rig.notify(a, abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
+        assert_eq!(wakes(&rig), 1, "a keep-alive in keep_alive brings no work");
+        expect(rig.poll(second * SECOND).0, abi::VMSF_OK, "poll");
+    }
+    expect(rig.restore(a), abi::VMSF_ERR_STATE, "restore");
+    expect(rig.complete(1 << 50, 0), abi::VMSF_ERR_NOT_FOUND, "complete");
+    assert_eq!(wakes(&rig), 1, "a refused call brings no work");
+    rig.notify(a, abi::VMSF_NOTIFY_SHUTDOWN_NORMAL, 0);
+    assert_eq!(wakes(&rig), 2, "and the next that brings work wakes again");
+}
+
+#[test]
+fn an_operation_answered_before_the_stop_is_not_begun_again() {
+    let rig = Rig::running(true, &["a"]);
+    expect(rig.takeover(rig.server("a")).0, abi::VMSF_OK, "takeover");
+    expect(rig.poll(1_001 * SECOND).0, abi::VMSF_OK, "poll");
+    let begin = rig.probe.wait("begin", begun(abi::VMSF_OP_TAKEOVER));
+    expect(rig.complete(op(&begin), abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
+    expect(rig.stop(0), abi::VMSF_OK, "stop");
+    assert_eq!(rig.probe.count(|callback| callback.is("takeover", "taken_over")), 1, "what is queued is delivered");
+    expect(rig.start(), abi::VMSF_OK, "start");
+    expect(rig.poll(1_002 * SECOND).0, abi::VMSF_OK, "poll");
+    assert_eq!(rig.probe.count(begun(abi::VMSF_OP_TAKEOVER)), 1);
+}
+
+#[test]
+fn an_operation_without_an_answer_is_begun_again_once_under_its_id() {
+    for drives in [true, false] {
+        let rig = Rig::running(drives, &["a"]);
+        let mut second = 1_001;
+        let mut poll = || {
+            second += 1;
+            assert!(!drives || rig.poll(second * SECOND).0 == abi::VMSF_OK);
+        };
+        expect(rig.takeover(rig.server("a")).0, abi::VMSF_OK, "takeover");
+        poll();
+        let first = op(&rig.probe.wait("begin", begun(abi::VMSF_OP_TAKEOVER)));
+        expect(rig.stop(10_000), abi::VMSF_OK, "stop");
+        expect(rig.start(), abi::VMSF_OK, "start");
+        poll();
+        let resumed = |c: &Callback| matches!(c, Callback::Begin { flags, .. } if *flags == abi::VMSF_OP_RESUMED);
+        assert_eq!(op(&rig.probe.wait("begin", resumed)), first);
+        expect(rig.stop(10_000), abi::VMSF_OK, "stop");
+        assert_eq!(rig.probe.count(begun(abi::VMSF_OP_TAKEOVER)), 2);
+    }
+}
+
+#[test]
+fn a_late_answer_is_said_once_however_often_it_is_given() {
+    let rig = Rig::running(true, &["a"]);
+    expect(rig.takeover(rig.server("a")).0, abi::VMSF_OK, "takeover");
+    expect(rig.poll(1_001 * SECOND).0, abi::VMSF_OK, "poll");
+    let begin = rig.probe.wait("begin", begun(abi::VMSF_OP_TAKEOVER));
+    expect(rig.poll(1_601 * SECOND).0, abi::VMSF_OK, "poll");
+    assert_eq!(rig.probe.count(|callback| callback.code() == "operation_over"), 1);
+    for _ in 0..1000 {
+        expect(rig.complete(op(&begin), abi::VMSF_OUTCOME_OK), abi::VMSF_ERR_NOT_FOUND, "complete");
+    }
+    expect(rig.poll(1_602 * SECOND).0, abi::VMSF_OK, "poll");
+    assert_eq!(rig.probe.count(|callback| callback.code() == "late_answer"), 1);
+}
+
+#[test]
+fn calls_without_polls_are_bounded() {
+    let rig = Rig::running(true, &["a"]);
+    let next = config(&["a", "b"]).to_string();
+    let configures = (0..1000).take_while(|_| rig.configure(&next, 0).0 == abi::VMSF_OK).count();
+    assert!(configures < 1000, "each may hold a million servers");
+    expect(rig.configure(&next, 0).0, abi::VMSF_ERR_BUSY, "configure");
+    expect(rig.takeover(rig.server("b")).0, abi::VMSF_ERR_BUSY, "the next poll brings b");
+    expect(rig.poll(1_001 * SECOND).0, abi::VMSF_OK, "poll");
+    expect(rig.configure(&next, 0).0, abi::VMSF_OK, "configure");
+    expect(rig.takeover(rig.server("b")).0, abi::VMSF_OK, "takeover");
+}
