@@ -11,6 +11,7 @@ use vms_failover_abi as abi;
 
 use crate::engine::output::{Block, Cause, Note, Output, What};
 use crate::engine::policy::ServerKey;
+use crate::state::document::Accepted;
 use crate::time::{Mono, SECOND_NS, Span};
 
 /// Entries of one server a minute that change nothing; what comes beyond is counted, not written (header, rule 14).
@@ -38,6 +39,14 @@ pub enum Subject {
     HostSlow(Span),
     /// The host is quick again.
     HostQuick,
+    /// A call made inside a callback is on disk.
+    Accepted(Accepted),
+    /// A damaged file of the state directory, in words.
+    StateDamaged(String),
+    /// Log numbers that may have been given out and lost.
+    LogGap(u64, u64),
+    /// A server that the given configuration drops is kept until its takeover is over.
+    ConfigKept(String),
     /// The instance has panicked.
     Poisoned(String),
 }
@@ -126,6 +135,21 @@ impl Entry {
                 alarm("host_slow", text, json!({ "ms": ms }))
             }
             Subject::HostQuick => ended("host_slow"),
+            Subject::Accepted(accepted) => accepted_words(accepted),
+            Subject::StateDamaged(text) => alarm("state_damaged", text.clone(), Value::Null),
+            Subject::LogGap(first, last) => note(
+                abi::VMSF_SEVERITY_WARNING,
+                "log_gap",
+                format!("entries {first} to {last} may have been lost with the power; numbering goes on behind them"),
+                json!({ "first": first, "last": last }),
+            ),
+            Subject::ConfigKept(id) => alarm(
+                "config_kept",
+                format!(
+                    "server '{id}' is taken over and stays in the configuration: remove or readdress it after its restore"
+                ),
+                json!({ "server": id }),
+            ),
             Subject::Poisoned(why) => Draft {
                 kind: abi::VMSF_EVENT_POISONED,
                 severity: abi::VMSF_SEVERITY_ALARM,
@@ -141,6 +165,17 @@ impl Entry {
 
 fn note(severity: u32, code: &'static str, text: String, details: Value) -> Draft {
     Draft { kind: abi::VMSF_EVENT_LOG, severity, code, text, details }
+}
+
+fn accepted_words(accepted: &Accepted) -> Draft {
+    let (call, details) = match accepted {
+        Accepted::Takeover(call) => ("takeover", json!({ "request": call.request, "server": call.server })),
+        Accepted::Restore(call) => ("restore", json!({ "request": call.request, "server": call.server })),
+        Accepted::Cancel(call) => ("cancel", json!({ "request": call.request, "server": call.server })),
+        Accepted::Complete { op, .. } => ("complete", json!({ "op": op })),
+    };
+    let text = format!("the {call} that was called inside a callback is on disk");
+    Draft { kind: abi::VMSF_EVENT_ACCEPTED, ..note(abi::VMSF_SEVERITY_DEBUG, "accepted", text, details) }
 }
 
 fn ended(code: &'static str) -> Draft {
@@ -258,6 +293,7 @@ fn alarm_words(code: &str, cause: &Cause, named: Option<&Named>) -> (String, Val
                 Block::NotInCluster => "join the cluster",
                 Block::NotAuthorized => "authorize the failover server at this server",
                 Block::NoBackup => "back the server up",
+                Block::StateNotWritable => "make room in the state directory, or make it writable",
             };
             (format!("the takeover cannot start ({}): {todo}", block.name()), json!({ "reason": block.name() }))
         }

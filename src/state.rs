@@ -1,4 +1,4 @@
-//! What an instance keeps in its state directory: the durable state, the accepted configuration, and from which numbers on ids are free.
+//! What an instance keeps in its state directory: the durable state and the accepted configuration; beside them lies the log.
 //!
 //! Each is a document in two generations (`pair`), each file one checked line of JSON (`envelope`): whatever instant a process is killed
 //! at, or the power fails, the old or the new is read again, and a damaged file costs one generation at most. Nothing is ever reset in
@@ -8,6 +8,7 @@
 //! Knows no clock and no thread. Never called with the core's lock held. Called by `runtime`, and by `ffi` for `create`.
 
 mod disk;
+pub mod document;
 mod envelope;
 mod lock;
 mod pair;
@@ -33,10 +34,6 @@ type Migration = fn(Value) -> Result<Value, String>;
 /// The way of an older state to the schema of today. A new schema is one more line here.
 const MIGRATIONS: &[Migration] = &[];
 
-/// How many ids and log numbers one life of an instance may use. 2^53 − 1 is the last id, so two million lives fit.
-const NUMBERS_PER_LIFE: u64 = 1 << 32;
-const LAST_ID: u64 = (1 << 53) - 1;
-
 /// How much is asked of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -54,7 +51,6 @@ pub struct Store {
     disk: Disk,
     state: Pair,
     config: Pair,
-    numbers: Pair,
     migrations: &'static [Migration],
 }
 
@@ -78,16 +74,6 @@ pub struct KeptConfig {
     pub damaged: Option<String>,
 }
 
-/// The first numbers that this life may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Numbers {
-    /// Ids of operations and requests.
-    pub next_id: u64,
-    /// Log entries.
-    pub next_seq: u64,
-}
-
 impl Store {
     /// Opens and locks the directory, making it where it is missing; clears up after a killed process and reserves room.
     ///
@@ -107,10 +93,9 @@ impl Store {
             disk,
             state: Pair::new("state", schema, anew),
             config: Pair::new("config", 1, "give a configuration in the options of create"),
-            numbers: Pair::new("numbers", 1, anew),
             migrations,
         };
-        for pair in [&store.state, &store.config, &store.numbers] {
+        for pair in [&store.state, &store.config] {
             pair.clear(&store.disk)?;
         }
         store.reserve_at_open()?;
@@ -162,28 +147,6 @@ impl Store {
         self.keep(&self.config, json.as_bytes()).map(|_| ())
     }
 
-    /// Takes the numbers of a new life, on disk before any is used.
-    pub fn take_numbers(&self) -> Result<Numbers, Error> {
-        let found = self.numbers.read(&self.disk)?;
-        let mut numbers = match found.newest {
-            None => Numbers { next_id: 1, next_seq: 1 },
-            Some(newest) => self.parse_numbers(&newest.payload)?,
-        };
-        if let Some(damaged) = found.damaged {
-            log::error!("{damaged}");
-            // The life that the lost generation began has used these.
-            numbers = numbers.of_next_life();
-        }
-        let next = numbers.of_next_life();
-        if next.next_id > LAST_ID {
-            let directory = self.disk.directory().display();
-            let text = format!("all ids of the state directory {directory} are used up: give a new one");
-            return Err(Error::new(abi::VMSF_ERR_LIMIT, text));
-        }
-        self.keep(&self.numbers, serde_json::to_string(&next).unwrap_or_default().as_bytes())?;
-        Ok(numbers)
-    }
-
     fn keep(&self, pair: &Pair, payload: &[u8]) -> Result<u64, Error> {
         self.lock.hold()?;
         let saved = pair.save(&self.disk, payload);
@@ -196,7 +159,7 @@ impl Store {
     fn reserve_at_open(&self) -> Result<(), Error> {
         let Err(error) = self.reserve() else { return Ok(()) };
         let error = Error::io("cannot reserve room in the state directory", self.disk.directory(), &error);
-        if self.state.length(&self.disk) == 0 && self.numbers.length(&self.disk) == 0 {
+        if self.state.length(&self.disk) == 0 {
             return Err(error);
         }
         log::warn!("{}", error.text);
@@ -220,25 +183,5 @@ impl Store {
         let payload = serde_json::from_slice(&opened.payload).map_err(|error| broken(error.to_string()))?;
         let missed = self.migrations.iter().skip(opened.schema as usize - 1);
         missed.into_iter().try_fold(payload, |payload, migration| migration(payload)).map_err(broken)
-    }
-
-    fn parse_numbers(&self, text: &[u8]) -> Result<Numbers, Error> {
-        let damaged = |why: String| {
-            let directory = self.disk.directory().display();
-            let text = format!("the numbers kept in {directory} are damaged ({why}); give a new state directory");
-            Error::new(abi::VMSF_ERR_STATE_DAMAGED, text)
-        };
-        let numbers: Numbers = serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
-        let valid = numbers.next_id >= 1 && numbers.next_seq >= 1;
-        if valid { Ok(numbers) } else { Err(damaged("numbers out of range".into())) }
-    }
-}
-
-impl Numbers {
-    fn of_next_life(self) -> Numbers {
-        Numbers {
-            next_id: self.next_id.saturating_add(NUMBERS_PER_LIFE),
-            next_seq: self.next_seq.saturating_add(NUMBERS_PER_LIFE),
-        }
     }
 }

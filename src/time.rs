@@ -4,11 +4,13 @@
 
 use std::ops::{Add, Sub};
 
+use serde::{Deserialize, Serialize};
+
 /// Nanoseconds in a second.
 pub const SECOND_NS: u64 = 1_000_000_000;
 
 /// An instant of the host's monotonic clock, in ns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Mono(pub u64);
 
 /// A length of time, in ns.

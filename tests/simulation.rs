@@ -193,6 +193,7 @@ fn code(refusal: Refusal) -> &'static str {
         Refusal::Blocked(Block::NotInCluster) => "VMSF_ERR_NOT_IN_CLUSTER",
         Refusal::Blocked(Block::NotAuthorized) => "VMSF_ERR_NOT_AUTHORIZED",
         Refusal::Blocked(Block::NoBackup) => "VMSF_ERR_NO_BACKUP",
+        Refusal::Blocked(Block::StateNotWritable) => "VMSF_ERR_IO",
         Refusal::NoSuchOperation => "VMSF_ERR_NOT_FOUND",
         Refusal::NoSuchServer => "VMSF_ERR_HANDLE",
     }

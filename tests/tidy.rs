@@ -91,7 +91,7 @@ fn the_engine_knows_no_clock_thread_lock_file_json_hash_order_or_float() {
         "crossbeam",
         "HashMap",
         "HashSet",
-        "serde",
+        "serde_json",
         "chrono",
         "log::",
         "f32",

@@ -48,6 +48,13 @@ pub enum Input {
         /// How it says that it ended.
         outcome: Outcome,
     },
+    /// What is decided can be written down again.
+    Writable,
+    /// The intent of an operation could not be written down, so the host was not asked.
+    Unwritable {
+        /// Which.
+        op: u64,
+    },
     /// An accepted call.
     Command(Command),
 }
@@ -222,6 +229,9 @@ impl Refusal {
             Refusal::Blocked(Block::NotInCluster) => "not part of the cluster: join it first".into(),
             Refusal::Blocked(Block::NotAuthorized) => "the server is not authorized: authorize it first".into(),
             Refusal::Blocked(Block::NoBackup) => "the server has no good backup: back it up first".into(),
+            Refusal::Blocked(Block::StateNotWritable) => {
+                "the state directory cannot be written: make room, or make it writable".into()
+            }
             Refusal::NoSuchOperation => "no such operation runs: it was answered, or given up".into(),
             Refusal::NoSuchServer => "no such server".into(),
         }

@@ -100,6 +100,16 @@ pub enum FailReason {
 }
 
 impl FailReason {
+    /// All reasons.
+    pub const ALL: [FailReason; 6] = [
+        FailReason::ConnectedTimeout,
+        FailReason::StartedTimeout,
+        FailReason::KeepAliveTimeout,
+        FailReason::NormalShutdownTimeout,
+        FailReason::AbnormalShutdownTimeout,
+        FailReason::NotSeenSinceStart,
+    ];
+
     /// The name in logs and traces.
     pub fn name(self) -> &'static str {
         match self {
@@ -403,6 +413,18 @@ impl Health {
     /// Messages of this server were lost, the newest stamped `at`: silence says nothing for a normal restart's time.
     pub fn messages_lost(&mut self, at: Mono, timeouts: &Timeouts) {
         self.not_before = self.not_before.max(at + timeouts.normal_shutdown);
+    }
+
+    /// What a later life has to know: whether it was ever seen, and whether it went in good order.
+    pub fn remembered(&self) -> (bool, bool) {
+        let normal = self.phase == Phase::NormalShutdown || self.was_normal_before_start == Some(true);
+        (self.seen, normal)
+    }
+
+    /// What an earlier life knew; `start` makes of it what it means.
+    pub fn recall(&mut self, seen: bool, shut_down_normally: bool) {
+        self.seen = seen;
+        self.was_normal_before_start = seen.then_some(shut_down_normally);
     }
 
     /// The plugin starts: what it knew of the server is old.

@@ -15,6 +15,7 @@
 mod alarms;
 pub mod command;
 pub mod health;
+pub mod memory;
 pub mod output;
 pub mod policy;
 mod restore;
@@ -61,6 +62,8 @@ pub struct Engine {
     policy: Policy,
     servers: Vec<Option<Server>>,
     joined: bool,
+    /// What is decided can be written down before it is acted on.
+    writable: bool,
     slot: Option<ServerKey>,
     queue: BTreeSet<ServerKey>,
     operations: BTreeMap<u64, Operation>,
@@ -96,6 +99,7 @@ impl Engine {
             policy: Policy { servers: Vec::new(), ..policy },
             servers: Vec::new(),
             joined: false,
+            writable: true,
             slot: None,
             queue: BTreeSet::new(),
             operations: BTreeMap::new(),
@@ -115,6 +119,11 @@ impl Engine {
         let id = self.next_id;
         self.next_id += 1;
         id
+    }
+
+    /// From here on ids are free.
+    pub fn next_free_id(&self) -> u64 {
+        self.next_id
     }
 
     /// The health of a server.
@@ -200,6 +209,11 @@ impl Engine {
                 self.joined = joined;
                 self.unsettled = Unsettled::All;
             }
+            Input::Writable => {
+                self.writable = true;
+                self.unsettled = Unsettled::All;
+            }
+            Input::Unwritable { op } => self.take_back(now, op, out),
             Input::LateAnswer { op, outcome } => self.late_answer(op, outcome, out),
             Input::Command(command) => self.command(now, command, out),
         }
@@ -420,7 +434,9 @@ impl Engine {
 
     fn block(&self, key: ServerKey) -> Option<Block> {
         let facts = self.get(key)?.facts;
-        if !self.joined {
+        if !self.writable {
+            Some(Block::StateNotWritable)
+        } else if !self.joined {
             Some(Block::NotInCluster)
         } else if !facts.authorized {
             Some(Block::NotAuthorized)

@@ -2,6 +2,8 @@
 //!
 //! Written by `engine`, performed and logged by `runtime`, in the order given: cause before effect.
 
+use serde::{Deserialize, Serialize};
+
 use super::health::{EventKind, FailReason, Phase};
 use super::policy::ServerKey;
 use crate::time::{Mono, Span};
@@ -20,7 +22,8 @@ pub struct Output {
 }
 
 /// Who asked for something.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Actor {
     /// The plugin itself, by its configuration.
     Automatic,
@@ -134,7 +137,8 @@ pub enum Note {
 }
 
 /// Where a server stands in being taken over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TakeoverState {
     /// It runs itself, or waits for an operator.
     #[default]
@@ -163,7 +167,8 @@ impl TakeoverState {
 }
 
 /// Work that the host does for the plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OperationKind {
     /// Run in the server's place.
     Takeover,
@@ -207,7 +212,8 @@ pub struct Operation {
 }
 
 /// How an operation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Done.
     Ok,
@@ -229,7 +235,8 @@ impl Outcome {
 }
 
 /// The alarms of the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Alarm {
     /// A failed server waits for an operator.
     TakeoverRequired,
@@ -269,14 +276,15 @@ impl Alarm {
 }
 
 /// What tells one occurrence of an alarm from the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause<S = ServerKey> {
     /// The state itself.
     State,
     /// The failure at this deadline.
     Failure(Mono),
     /// The server that holds the slot.
-    Holder(ServerKey),
+    Holder(S),
     /// What a takeover lacks.
     Block(Block),
     /// The operation with this id.
@@ -284,7 +292,8 @@ pub enum Cause {
 }
 
 /// What a takeover lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Block {
     /// This failover server is not part of the cluster.
     NotInCluster,
@@ -292,6 +301,8 @@ pub enum Block {
     NotAuthorized,
     /// The server has no good backup.
     NoBackup,
+    /// What is decided cannot be written down.
+    StateNotWritable,
 }
 
 impl Block {
@@ -301,6 +312,7 @@ impl Block {
             Block::NotInCluster => "not_in_cluster",
             Block::NotAuthorized => "not_authorized",
             Block::NoBackup => "no_backup",
+            Block::StateNotWritable => "state_not_writable",
         }
     }
 }

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::health::{FailReason, Phase};
-use super::output::{Actor, Alarm, Cause, Operation, OperationKind, Outcome, Output, TakeoverState, What};
+use super::output::{Actor, Alarm, Block, Cause, Operation, OperationKind, Outcome, Output, TakeoverState, What};
 use super::policy::ServerKey;
 use super::restore::Stability;
 use super::{Engine, Server};
@@ -22,9 +24,9 @@ const LAST_RETRY_S: u32 = 600;
 pub(super) struct Takeover {
     pub(super) state: TakeoverState,
     /// Who put it in the queue, from there until it is `none` again.
-    entry: Option<Entry>,
-    attempt: u32,
-    not_before: Option<Mono>,
+    pub(super) entry: Option<Entry>,
+    pub(super) attempt: u32,
+    pub(super) not_before: Option<Mono>,
     pub(super) hold: Option<Hold>,
     /// It was seen not keeping alive since the last change to `taking_over`.
     pub(super) seen_down: bool,
@@ -32,19 +34,20 @@ pub(super) struct Takeover {
     pub(super) restore_attempt: u32,
     pub(super) restore_not_before: Option<Mono>,
     /// It failed after the running restore was asked for.
-    failed_since_restore: bool,
+    pub(super) failed_since_restore: bool,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
-    actor: Actor,
-    failed_at: Mono,
-    reason: &'static str,
-    request: Option<u64>,
+pub(super) struct Entry {
+    pub(super) actor: Actor,
+    pub(super) failed_at: Mono,
+    pub(super) reason: &'static str,
+    pub(super) request: Option<u64>,
 }
 
 /// Why a server waits for an operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Hold {
     /// Automatic takeover was off when it failed.
     NotAutomatic,
@@ -55,11 +58,12 @@ pub(super) enum Hold {
 /// An operation that the host never answered.
 #[derive(Clone, Debug)]
 pub(super) struct GivenUp {
-    id: u64,
-    server: ServerKey,
+    pub(super) id: u64,
+    /// None for a server that is gone.
+    pub(super) server: Option<ServerKey>,
     /// A takeover whose traces the next takeover has to undo.
-    to_undo: bool,
-    answered: bool,
+    pub(super) to_undo: bool,
+    pub(super) answered: bool,
 }
 
 /// Whose place in the queue has to be looked at again.
@@ -456,10 +460,33 @@ impl Engine {
                 self.given_up.pop_front();
             }
             let to_undo = kind == OperationKind::Takeover;
-            self.given_up.push_back(GivenUp { id: op, server, to_undo, answered: false });
+            self.given_up.push_back(GivenUp { id: op, server: Some(server), to_undo, answered: false });
             out.push(Output::plain(Some(server), What::OperationOver { op, kind, reason: "timeout" }));
             self.completed(now, op, Outcome::Timeout, None, out);
         }
+    }
+
+    /// The intent could not be written down: the host was never asked, and nothing is begun until it can be.
+    pub(super) fn take_back(&mut self, now: Mono, op: u64, out: &mut Vec<Output>) {
+        self.writable = false;
+        let Some(operation) = self.operations.remove(&op) else { return };
+        let (key, why) = (operation.server, Why { reason: Block::StateNotWritable.name(), ..Why::of(&operation) });
+        match operation.kind {
+            OperationKind::Takeover => {
+                self.hold_slot(None);
+                self.change(key, TakeoverState::Queued, why, out);
+                self.raise(key, Alarm::TakeoverBlocked, Cause::Block(Block::StateNotWritable), out);
+            }
+            OperationKind::Restore => {
+                self.raise(key, Alarm::RestoreFailed, Cause::Operation(op), out);
+                self.change(key, TakeoverState::TakenOver, why, out);
+                if let Some(Server { takeover, .. }) = self.get_mut(key) {
+                    takeover.restore_not_before = Some(now + retry_delay(takeover.restore_attempt.max(1)));
+                }
+                self.evaluate_both_alive(key, out);
+            }
+        }
+        self.touch(key);
     }
 
     /// Whether the host's answer to this operation would be late news.
@@ -474,7 +501,7 @@ impl Engine {
         let server = given.server;
         if outcome == Outcome::Ok {
             // Still to be undone: the host says that it did it.
-            out.push(Output::plain(Some(server), What::Alarm { code: Alarm::LateAnswer, cause: Cause::Operation(op) }));
+            out.push(Output::plain(server, What::Alarm { code: Alarm::LateAnswer, cause: Cause::Operation(op) }));
         } else {
             given.to_undo = false;
         }

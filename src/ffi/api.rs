@@ -363,6 +363,21 @@ unsafe extern "C" fn last_error(
     })
 }
 
+unsafe extern "C" fn log(
+    p: vmsf_plugin,
+    since_seq: u64,
+    max_entries: u32,
+    buf: *mut c_char,
+    cap: usize,
+    len: *mut usize,
+) -> vmsf_result {
+    guard::call(Class::Reading, p, |instance| {
+        let page = instance.runtime.log_page(since_seq, max_entries)?;
+        // SAFETY: the host vouches for it (rule 3).
+        unsafe { text::write(&page, buf, cap, len) }
+    })
+}
+
 unsafe extern "C" fn takeover(
     p: vmsf_plugin,
     s: vmsf_server,
@@ -483,10 +498,6 @@ fn unsupported(class: Class, p: vmsf_plugin, member: &str) -> vmsf_result {
 
 unsafe extern "C" fn status(p: vmsf_plugin, _: vmsf_server, _: *mut c_char, _: usize, _: *mut usize) -> vmsf_result {
     unsupported(Class::Reading, p, "status")
-}
-
-unsafe extern "C" fn log(p: vmsf_plugin, _: u64, _: u32, _: *mut c_char, _: usize, _: *mut usize) -> vmsf_result {
-    unsupported(Class::Reading, p, "log")
 }
 
 unsafe extern "C" fn cluster(p: vmsf_plugin, _: u32, _: *const c_char, _: usize) -> vmsf_result {

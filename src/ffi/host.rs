@@ -204,6 +204,10 @@ impl Host for HostTable {
         self.counted(Inside::Wake, |ctx| unsafe { wake(ctx, next_ns) });
     }
 
+    fn is_calling_back(&self) -> bool {
+        inside() != Inside::Nothing
+    }
+
     fn log_level(&self) -> LevelFilter {
         let Some(log_level) = self.table.log_level else { return LevelFilter::Debug };
         // SAFETY: the header lets the plugin call it from any thread until `release` (rule 5).

@@ -1,5 +1,6 @@
 //! The options of `create`: read, checked, and turned into an instance.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,9 +13,12 @@ use super::instance::Instance;
 use super::text;
 use crate::config::{self, Config, Fault, ParseError};
 use crate::error::Error;
-use crate::runtime::Runtime;
+use crate::log::Subject;
+use crate::log::store::{LogStore, Settings};
 use crate::runtime::clock::Clock;
 use crate::runtime::configure::Rejected;
+use crate::runtime::{Kept, Numbers, Runtime};
+use crate::state::document::Document;
 use crate::state::{Durability, Store};
 
 const OPERATIONS: [&str; 8] =
@@ -31,15 +35,36 @@ struct Options {
     durability: Option<Durability>,
 }
 
-/// Makes an instance in state stopped.
+/// Makes an instance in state stopped, going on from what an earlier life left in the state directory.
 pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected> {
     let options = read(options)?;
     // First, so that a faulty document leaves no trace on disk.
     let given = options.config.map(|document| Config::check(&document)).transpose().map_err(Rejected::Faults)?;
-    let store = Store::open(&options.state_directory, options.durability.unwrap_or(Durability::Full))?;
-    let config = given.map_or_else(|| kept_config(&store), Ok)?;
-    let numbers = store.take_numbers()?;
-    store.keep_config(&config.to_json())?;
+    let durability = options.durability.unwrap_or(Durability::Full);
+    let store = Store::open(&options.state_directory, durability)?;
+    let mut first_words = Vec::new();
+    let document = load(&store, &mut first_words)?;
+    // A configuration that is given is the cure for a damaged one.
+    let before = kept_config(&store, given.is_none(), &mut first_words)?;
+    let mut config = match (given, &before) {
+        (Some(given), _) => given,
+        (None, Some(before)) => before.clone(),
+        (None, None) => return Err(no_config()),
+    };
+    if let (Some(document), Some(before)) = (&document, &before) {
+        keep_what_is_taken_over(&mut config, before, document, &mut first_words)?;
+    }
+    let reserved = document.as_ref().map_or(1, |document| document.reserved_seq);
+    let settings = Settings { sync: durability == Durability::Full, ..Settings::default() };
+    let (log, opened) =
+        LogStore::open_with(&options.state_directory.join("log"), boot_id().as_deref(), reserved, settings)?;
+    first_words.extend(opened.damaged.map(Subject::StateDamaged));
+    if let Some((first, last)) = opened.gap {
+        first_words.insert(0, Subject::LogGap(first, last));
+    }
+    let next_id = document.as_ref().map_or(1, |document| document.next_id);
+    let numbers = Numbers { next_id, next_seq: opened.next_seq };
+    let is_same_server = same_servers(before, &config);
     let clock = if host.drives() { Clock::driven() } else { Clock::System };
     log::info!(
         "vms-failover {} created for {}, {} monitored servers, state in {}",
@@ -48,8 +73,62 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
         config.monitored_servers.len(),
         options.state_directory.display()
     );
-    let runtime = Runtime::new(Arc::clone(&host) as _, clock, store, config, numbers);
+    store.keep_config(&config.to_json())?;
+    let kept = Kept { store, log, numbers, document, is_same_server, first_words };
+    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config)?;
     Ok(Instance::new(runtime, host))
+}
+
+/// What was saved last; damage that cost one generation is said at the start.
+fn load(store: &Store, first_words: &mut Vec<Subject>) -> Result<Option<Document>, Error> {
+    let loaded = store.load()?;
+    first_words.extend(loaded.damaged.map(Subject::StateDamaged));
+    let document = loaded.payload.map(serde_json::from_value).transpose();
+    document.map_err(|error| {
+        let text = format!("the durable state cannot be read: {error}; give a new state directory");
+        Error::new(abi::VMSF_ERR_STATE_DAMAGED, text)
+    })
+}
+
+/// The given configuration may drop or readdress a server that is taken over: it stays as it is until that is over.
+fn keep_what_is_taken_over(
+    config: &mut Config,
+    before: &Config,
+    document: &Document,
+    first_words: &mut Vec<Subject>,
+) -> Result<(), Rejected> {
+    let mut kept = false;
+    for id in document.memory.undroppable() {
+        let Some(old) = before.monitored_servers.iter().find(|server| server.id == *id) else { continue };
+        match config.monitored_servers.iter_mut().find(|server| server.id == *id) {
+            Some(new) if (&new.host, new.port) == (&old.host, old.port) => continue,
+            Some(new) => *new = old.clone(),
+            None => config.monitored_servers.push(old.clone()),
+        }
+        kept = true;
+        first_words.push(Subject::ConfigKept(id.clone()));
+    }
+    if kept {
+        // Both were checked alone; together they may still name a machine twice.
+        let together = serde_json::from_str(&config.to_json()).unwrap_or_default();
+        *config = Config::check(&together).map_err(Rejected::Faults)?;
+    }
+    Ok(())
+}
+
+/// Whether a server has the address that it had: at another one it is another machine, of which nothing is known.
+fn same_servers(before: Option<Config>, config: &Config) -> Box<dyn Fn(&str) -> bool> {
+    let addresses = |config: &Config| -> HashMap<String, (String, u16)> {
+        config.monitored_servers.iter().map(|server| (server.id.clone(), (server.host.clone(), server.port))).collect()
+    };
+    let (before, now) = (before.as_ref().map(addresses), addresses(config));
+    Box::new(move |id| before.as_ref().is_none_or(|before| before.get(id) == now.get(id)))
+}
+
+/// Names the running boot of the machine, where the system has a name for it.
+fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
 fn read(text: &str) -> Result<Options, Rejected> {
@@ -80,22 +159,30 @@ fn check_operations(operations: &[String]) -> Result<(), Error> {
     }
 }
 
-fn kept_config(store: &Store) -> Result<Config, Rejected> {
-    let kept = store.config()?;
-    if let Some(damaged) = kept.damaged {
-        log::error!("{damaged}");
-    }
-    let Some(text) = kept.json else {
-        let pointer = "/config".to_owned();
-        let allowed = "a configuration; later starts may leave it out".to_owned();
-        let text = format!("{pointer}: missing, and none is kept in the state directory");
-        return Err(Rejected::Faults(vec![Fault { pointer, value: String::new(), allowed, text }]));
-    };
-    Config::parse(&text).map_err(|error| match error {
-        ParseError::Faults(faults) => Rejected::Faults(faults),
-        ParseError::Json(why) => {
-            let text = format!("the kept configuration is damaged: {why}; give one in the options");
-            Rejected::Error(Error::new(abi::VMSF_ERR_STATE_DAMAGED, text))
+fn no_config() -> Rejected {
+    let pointer = "/config".to_owned();
+    let allowed = "a configuration; later starts may leave it out".to_owned();
+    let text = format!("{pointer}: missing, and none is kept in the state directory");
+    Rejected::Faults(vec![Fault { pointer, value: String::new(), allowed, text }])
+}
+
+fn kept_config(store: &Store, needed: bool, first_words: &mut Vec<Subject>) -> Result<Option<Config>, Rejected> {
+    let kept = match store.config() {
+        Err(error) if !needed => {
+            first_words.push(Subject::StateDamaged(error.text));
+            return Ok(None);
         }
-    })
+        kept => kept?,
+    };
+    first_words.extend(kept.damaged.map(Subject::StateDamaged));
+    let Some(text) = kept.json else { return Ok(None) };
+    match Config::parse(&text) {
+        Ok(config) => Ok(Some(config)),
+        Err(_) if !needed => Ok(None),
+        Err(ParseError::Faults(faults)) => Err(Rejected::Faults(faults)),
+        Err(ParseError::Json(why)) => {
+            let text = format!("the kept configuration is damaged: {why}; give one in the options");
+            Err(Rejected::Error(Error::new(abi::VMSF_ERR_STATE_DAMAGED, text)))
+        }
+    }
 }

@@ -76,7 +76,8 @@ impl Runtime {
         self.catch_up(&mut core);
         self.check_drops(&core, before, next)?;
         let accepted = core.accept(Command::Configure(policy), Some((Arc::clone(&servers), Arc::clone(next))));
-        accepted.map_err(|refused| Rejected::Error(self.refused(refused)))?;
+        let (call, _) = accepted.map_err(|refused| Rejected::Error(self.refused(refused)))?;
+        core.send(call);
         // Whoever reads both holds the lock of the servers, and sees both old or both new. The old ones are dropped with the locks
         // given back: a million servers take a while.
         let old = {

@@ -17,8 +17,8 @@ use crate::engine::output::{Alarm, Cause, Operation, Outcome, Output, What};
 use crate::engine::policy::{Policy, ServerKey};
 use crate::engine::{Engine, Facts, Ran};
 use crate::log::{Entry, Limiter, Named, Subject, Verdict};
-use crate::state::Numbers;
-use crate::time::{Mono, Span};
+use crate::state::document::{self, Accepted, Document};
+use crate::time::{Mono, SECOND_NS, Span};
 
 /// Accepted calls that wait for a poll; more are refused until it comes.
 const PENDING_MAX: usize = 10_000;
@@ -26,6 +26,22 @@ const PENDING_MAX: usize = 10_000;
 const CONFIGURES_MAX: usize = 16;
 /// Entries that wait for a host which is kept in a callback; beyond that calls are refused, and only the worker takes in more.
 const OUTBOX_MAX: usize = 100_000;
+
+/// Log numbers are reserved on disk in blocks of so many.
+const SEQ_BLOCK: u64 = 10_000;
+/// Ids that may be given out beyond those saved: calls made inside a callback return before they are on disk.
+const ID_MARGIN: u64 = 1_000;
+/// While the state cannot be written, it is tried again so often.
+const WRITE_RETRY: Span = Span(10 * SECOND_NS);
+
+/// The first numbers that a life may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// Ids of operations and requests.
+    pub next_id: u64,
+    /// Log entries.
+    pub next_seq: u64,
+}
 
 /// In the order reported.
 pub enum Message {
@@ -71,6 +87,24 @@ pub struct Core {
     next_seq: u64,
     scratch: Vec<Output>,
     host_is_slow: bool,
+    /// Counts what has to be on disk; `saved` is how far the disk has followed.
+    version: u64,
+    saved: u64,
+    /// Log numbers below this one are reserved on disk.
+    reserved_seq: u64,
+    /// Accepted inside a callback: said when it is on disk, with the version that holds it.
+    unconfirmed: Vec<(u64, Accepted)>,
+    /// The state could not be written: when it is tried again.
+    write_again_at: Option<Mono>,
+    /// To be said when monitoring begins.
+    first_words: Vec<Subject>,
+}
+
+/// A version of the durable state, to be written with the lock dropped.
+pub struct Snapshot {
+    /// What is to be written.
+    pub document: Document,
+    version: u64,
 }
 
 /// When something happens, by both clocks.
@@ -101,6 +135,12 @@ impl Core {
             next_seq: numbers.next_seq,
             scratch: Vec::new(),
             host_is_slow: false,
+            version: 1,
+            saved: 0,
+            reserved_seq: numbers.next_seq,
+            unconfirmed: Vec::new(),
+            write_again_at: None,
+            first_words: Vec::new(),
         };
         core.give_what_is_given(Mono(0));
         core
@@ -142,6 +182,7 @@ impl Core {
                 Ok(Message::Mail(mailbox)) => self.take_mail(&mailbox, now),
                 Ok(Message::Call(call)) => self.take_call(&call, now),
                 Ok(Message::LateAnswer(op, outcome)) => {
+                    self.version += 1;
                     self.late.remove(&op);
                     self.feed(Input::LateAnswer { op, outcome }, now);
                 }
@@ -169,11 +210,117 @@ impl Core {
 
     /// When time acts next.
     pub fn next_wake(&self, now: Now) -> Option<Mono> {
-        self.engine.next_wake(now.mono)
+        self.engine.next_wake(now.mono).into_iter().chain(self.write_again_at).min()
+    }
+
+    /// Goes on from what an earlier life left; only before the first start. An error says what does not fit together.
+    pub fn recall(&mut self, document: Document, known: impl Fn(&str) -> bool) -> Result<(), String> {
+        let servers = Arc::clone(&self.servers);
+        let key = |id: &String| servers.by_id(id).map(|entry| entry.mailbox.key()).filter(|_| known(id));
+        self.engine.recall(document.memory.renamed(key))?;
+        for accepted in document.accepted {
+            let Some(command) = self.command_of(accepted) else { continue };
+            let call = Arc::new(Call { command, placement: None });
+            self.pending.push_back(Arc::clone(&call));
+            self.send(call);
+        }
+        Ok(())
+    }
+
+    /// Says this first when monitoring begins.
+    pub fn say_at_start(&mut self, subject: Subject) {
+        self.first_words.push(subject);
+    }
+
+    /// Whether all that was decided and accepted is on disk.
+    pub fn is_saved(&self) -> bool {
+        self.version == self.saved
+    }
+
+    /// Whether this log number is reserved on disk.
+    pub fn is_reserved(&self, seq: u64) -> bool {
+        seq < self.reserved_seq
+    }
+
+    /// The durable state as it stands.
+    pub fn snapshot(&self) -> Snapshot {
+        let id = |key: &ServerKey| self.servers.by_key(*key).map(|entry| entry.named.id.to_string());
+        let document = Document {
+            next_id: self.engine.next_free_id() + ID_MARGIN,
+            reserved_seq: self.next_seq + SEQ_BLOCK,
+            accepted: self.pending.iter().filter_map(|call| self.accepted_of(&call.command)).collect(),
+            memory: self.engine.remember().renamed(id),
+        };
+        Snapshot { document, version: self.version }
+    }
+
+    /// This version is on disk now.
+    pub fn was_saved(&mut self, snapshot: &Snapshot, now: Now) {
+        self.saved = self.saved.max(snapshot.version);
+        self.reserved_seq = self.reserved_seq.max(snapshot.document.reserved_seq);
+        if self.write_again_at.take().is_some() {
+            self.feed(Input::Writable, now);
+        }
+        let (durable, later) = std::mem::take(&mut self.unconfirmed).into_iter().partition(|(at, _)| *at <= self.saved);
+        self.unconfirmed = later;
+        for (_, accepted) in durable {
+            self.number(None, Subject::Accepted(accepted), now);
+        }
+    }
+
+    /// It could not be written. True if that is news.
+    pub fn was_not_saved(&mut self, now: Now) -> bool {
+        self.write_again_at.replace(now.mono + WRITE_RETRY).is_none()
+    }
+
+    /// Whether a write is worth trying: always, but for one that failed a moment ago.
+    pub fn may_write(&self, now: Now) -> bool {
+        self.write_again_at.is_none_or(|at| at <= now.mono)
+    }
+
+    /// The intent of this operation could not be written: the host is not asked.
+    pub fn take_back(&mut self, op: u64, now: Now) {
+        self.feed(Input::Unwritable { op }, now);
+    }
+
+    fn accepted_of(&self, command: &Command) -> Option<Accepted> {
+        let call = |server: &ServerKey, actor: &str, request: u64| {
+            let server = self.servers.by_key(*server)?.named.id.to_string();
+            Some(document::Call { server, actor: actor.to_owned(), request })
+        };
+        match command {
+            Command::Takeover { server, actor, request } => call(server, actor, *request).map(Accepted::Takeover),
+            Command::Restore { server, actor, request } => call(server, actor, *request).map(Accepted::Restore),
+            Command::Cancel { server, actor, request } => call(server, actor, *request).map(Accepted::Cancel),
+            Command::Complete { op, outcome, error } => {
+                Some(Accepted::Complete { op: *op, outcome: *outcome, error: error.clone() })
+            }
+            // The one moves nothing, the other is a document of its own.
+            Command::Progress { .. } | Command::Configure(_) => None,
+        }
+    }
+
+    fn command_of(&self, accepted: Accepted) -> Option<Command> {
+        let key = |id: &str| self.servers.by_id(id).map(|entry| entry.mailbox.key());
+        Some(match accepted {
+            Accepted::Takeover(document::Call { server, actor, request }) => {
+                Command::Takeover { server: key(&server)?, actor, request }
+            }
+            Accepted::Restore(document::Call { server, actor, request }) => {
+                Command::Restore { server: key(&server)?, actor, request }
+            }
+            Accepted::Cancel(document::Call { server, actor, request }) => {
+                Command::Cancel { server: key(&server)?, actor, request }
+            }
+            Accepted::Complete { op, outcome, error } => Command::Complete { op, outcome, error },
+        })
     }
 
     /// Monitoring begins.
     pub fn start(&mut self, now: Now) {
+        for subject in std::mem::take(&mut self.first_words) {
+            self.number(None, subject, now);
+        }
         let mut out = std::mem::take(&mut self.scratch);
         self.engine.start(now.mono, &mut out);
         self.record(out, now);
@@ -184,8 +331,12 @@ impl Core {
         self.engine.stop();
     }
 
-    /// Accepts a call, to be taken in with the rest of the inbox.
-    pub fn accept(&mut self, command: Command, placement: Option<(Arc<Servers>, Arc<Config>)>) -> Result<(), Refused> {
+    /// Accepts a call; it is taken in with the rest of the inbox once it is sent. False if it needs no place on disk.
+    pub fn accept(
+        &mut self,
+        command: Command,
+        placement: Option<(Arc<Servers>, Arc<Config>)>,
+    ) -> Result<(Arc<Call>, bool), Refused> {
         if let Command::Complete { op, outcome, .. } = &command {
             if let Err(refusal) = self.check(&command) {
                 if !self.engine.gave_up(*op) || !self.late.insert(*op) {
@@ -200,10 +351,30 @@ impl Core {
         } else {
             self.check(&command).map_err(Refused::By)?;
         }
+        let durable = self.accepted_of(&command).is_some();
         let call = Arc::new(Call { command, placement });
         self.pending.push_back(Arc::clone(&call));
+        self.version += u64::from(durable);
+        Ok((call, durable))
+    }
+
+    /// Puts an accepted call behind what was reported before it.
+    pub fn send(&mut self, call: Arc<Call>) {
+        // Never blocks: the channel has no bound of its own, the accepted calls have.
         let _ = self.sender.send(Message::Call(call));
-        Ok(())
+    }
+
+    /// An accepted call is refused after all: it could not be written.
+    pub fn withdraw(&mut self, call: &Arc<Call>) {
+        self.pending.retain(|pending| !Arc::ptr_eq(pending, call));
+        self.version += 1;
+    }
+
+    /// Says it when this call is on disk: its caller could not wait.
+    pub fn confirm_later(&mut self, call: &Call) {
+        if let Some(accepted) = self.accepted_of(&call.command) {
+            self.unconfirmed.push((self.version, accepted));
+        }
     }
 
     fn has_no_room(&self, for_configure: bool) -> bool {
@@ -262,8 +433,12 @@ impl Core {
         self.servers.by_key(mailbox.key()).is_some_and(|entry| std::ptr::eq(&*entry.mailbox, mailbox))
     }
 
-    fn take_call(&mut self, call: &Call, now: Now) {
-        self.pending.pop_front();
+    fn take_call(&mut self, call: &Arc<Call>, now: Now) {
+        // Nearly always the oldest: two calls may be sent in another order than they were accepted in.
+        if let Some(place) = self.pending.iter().position(|pending| Arc::ptr_eq(pending, call)) {
+            self.pending.remove(place);
+        }
+        self.version += 1;
         let mut gone = Vec::new();
         if let Some((servers, config)) = &call.placement {
             gone = self.engine.policy().servers.iter().map(|server| server.key).collect();
@@ -298,6 +473,7 @@ impl Core {
     /// Numbers what the engine decided; gives the emptied list back for the next time.
     fn record(&mut self, mut out: Vec<Output>, now: Now) {
         for output in out.drain(..) {
+            self.version += u64::from(!matches!(output.what, What::Note(_)));
             let server = output.server.and_then(|key| self.named(key));
             if let Some(server) = output.server.and_then(|key| self.servers.by_key(key)) {
                 let only = output.server.is_some_and(|key| self.engine.keep_alive_only_rearms(key));
@@ -355,6 +531,7 @@ impl Refused {
             Refused::By(Refusal::SlotHeld(_) | Refusal::WrongState(_)) => abi::VMSF_ERR_STATE,
             Refused::By(Refusal::Blocked(Block::NotInCluster)) => abi::VMSF_ERR_NOT_IN_CLUSTER,
             Refused::By(Refusal::Blocked(Block::NotAuthorized)) => abi::VMSF_ERR_NOT_AUTHORIZED,
+            Refused::By(Refusal::Blocked(Block::StateNotWritable)) => abi::VMSF_ERR_IO,
             Refused::By(Refusal::Blocked(Block::NoBackup)) => abi::VMSF_ERR_NO_BACKUP,
             Refused::Late | Refused::By(Refusal::NoSuchOperation) => abi::VMSF_ERR_NOT_FOUND,
             // Its handle was good, so the configuration that brings it has not been taken in yet.

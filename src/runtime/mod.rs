@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod configure;
 mod core;
+mod durable;
 mod inbox;
 mod request;
 mod servers;
@@ -23,7 +24,8 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use vms_failover_abi as abi;
 
 use self::clock::{Clock, SleepWatch};
-use self::core::{Core, Delivery, Message, Now, Refused};
+pub use self::core::Numbers;
+use self::core::{Call, Core, Delivery, Message, Now, Refused};
 use self::inbox::Posted;
 use self::servers::Servers;
 use self::worker::Worker;
@@ -35,9 +37,11 @@ use crate::engine::health::EventKind;
 use crate::engine::output::Outcome;
 use crate::engine::policy::ServerKey;
 use crate::error::Error;
-use crate::log::{Entry, Words};
+use crate::log::store::LogStore;
+use crate::log::{Entry, Subject, Words};
 use crate::recordings;
-use crate::state::{Numbers, Store};
+use crate::state::Store;
+use crate::state::document::Document;
 use crate::time::{Mono, Span};
 
 /// A callback longer than this is an alarm.
@@ -64,6 +68,8 @@ pub trait Host: Send + Sync {
     fn log_level(&self) -> log::LevelFilter;
     /// A line of the diagnostic log.
     fn log(&self, level: log::Level, target: &str, text: &str);
+    /// Whether this thread is in one of the host's callbacks: it must not wait for the disk there.
+    fn is_calling_back(&self) -> bool;
 }
 
 /// An operation as it is handed to the host.
@@ -85,6 +91,22 @@ pub struct Begin {
     pub json: String,
 }
 
+/// What an earlier life left in the state directory, and where this one writes.
+pub struct Kept {
+    /// The state directory.
+    pub store: Store,
+    /// The log in it.
+    pub log: LogStore,
+    /// Where this life's numbers begin.
+    pub numbers: Numbers,
+    /// The durable state; None in a fresh directory.
+    pub document: Option<Document>,
+    /// Whether the server with this id is the machine that it was.
+    pub is_same_server: Box<dyn Fn(&str) -> bool>,
+    /// To be said when monitoring begins.
+    pub first_words: Vec<Subject>,
+}
+
 /// Whether an instance monitors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
@@ -101,6 +123,11 @@ pub struct Runtime {
     host: Arc<dyn Host>,
     clock: Clock,
     store: Store,
+    /// Held by whoever writes the state.
+    writing: Mutex<()>,
+    /// None once the instance has ended.
+    log: Mutex<Option<LogStore>>,
+    log_fails: AtomicBool,
     life: AtomicU8,
     servers: RwLock<Arc<Servers>>,
     config: RwLock<Arc<Config>>,
@@ -119,16 +146,29 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// An instance in state stopped, with a configuration that is kept already.
-    pub fn new(host: Arc<dyn Host>, clock: Clock, store: Store, config: Config, numbers: Numbers) -> Arc<Runtime> {
+    /// An instance in state stopped, going on from what `kept` says.
+    pub fn new(host: Arc<dyn Host>, clock: Clock, kept: Kept, config: Config) -> Result<Arc<Runtime>, Error> {
+        let Kept { store, log, numbers, document, is_same_server, first_words } = kept;
         let servers = Arc::new(Servers::default().placed(&config));
         let config = Arc::new(config);
         let policy = servers::policy(&config, None, &servers);
-        let core = Core::new(policy, Arc::clone(&servers), Arc::clone(&config), numbers);
-        Arc::new(Runtime {
+        let mut core = Core::new(policy, Arc::clone(&servers), Arc::clone(&config), numbers);
+        first_words.into_iter().for_each(|subject| core.say_at_start(subject));
+        if let Some(document) = document {
+            core.recall(document, |id| is_same_server(id)).map_err(|why| {
+                Error::new(
+                    abi::VMSF_ERR_STATE_DAMAGED,
+                    format!("the durable state contradicts itself: {why}; give a new state directory"),
+                )
+            })?;
+        }
+        let runtime = Arc::new(Runtime {
             host,
             clock,
             store,
+            writing: Mutex::new(()),
+            log: Mutex::new(Some(log)),
+            log_fails: AtomicBool::new(false),
             life: AtomicU8::new(Life::Stopped as u8),
             servers: RwLock::new(servers),
             config: RwLock::new(config),
@@ -140,7 +180,10 @@ impl Runtime {
             waker: worker::Waker::default(),
             worker: Mutex::new(None),
             poisoned: OnceLock::new(),
-        })
+        });
+        // Reserves the numbers of this life before any is used.
+        runtime.commit()?;
+        Ok(runtime)
     }
 
     /// Begins to monitor.
@@ -195,6 +238,8 @@ impl Runtime {
                 format!("a callback of the host did not return within {} ms: call stop again", timeout.as_millis());
             return Err(Error::new(abi::VMSF_ERR_TIMEOUT, text));
         }
+        // What the last callbacks brought; what cannot be written now is found in the log of the host.
+        let _ = self.commit();
         self.set_life(Life::Stopped);
         log::info!("stopped");
         Ok(())
@@ -238,6 +283,7 @@ impl Runtime {
         self.next_poll_ns.store(abi::VMSF_NEVER, Ordering::Release);
         self.turn(Ran::default());
         self.deliver_what_waits();
+        self.commit_what_changed();
         let next = self.next_poll(mono);
         // A call since the poll began has found VMSF_NEVER and woken the host already: once is enough.
         let _ = self.next_poll_ns.compare_exchange(abi::VMSF_NEVER, next, Ordering::AcqRel, Ordering::Acquire);
@@ -326,24 +372,50 @@ impl Runtime {
     }
 
     /// `command` is made with the lock held, so that a handle found there is still good when the call is accepted.
-    fn accept(
-        &self,
-        mut core: MutexGuard<'_, Core>,
+    fn accept<'a>(
+        &'a self,
+        mut core: MutexGuard<'a, Core>,
         command: impl FnOnce(&mut Core) -> Result<Command, Error>,
     ) -> Result<u64, Error> {
         self.catch_up(&mut core);
-        let command = command(&mut core);
-        let accepted = command.map(|command| {
-            let request = command.request().unwrap_or(0);
-            core.accept(command, None).map(|()| request)
-        });
+        let command = command(&mut core)?;
+        let request = command.request().unwrap_or(0);
+        let accepted = core.accept(command, None);
+        let (call, durable) = match accepted {
+            Ok(accepted) => accepted,
+            Err(refused) => {
+                drop(core);
+                // A refused call brings a driving host no work; the worker delivers what catching up has brought.
+                if !self.is_driven() || refused == Refused::Late {
+                    self.rouse();
+                }
+                return Err(self.refused(refused));
+            }
+        };
+        if durable && self.host.is_calling_back() {
+            core.confirm_later(&call);
+        } else if durable {
+            drop(core);
+            core = self.on_disk(&call)?;
+        }
+        core.send(call);
         self.catch_up(&mut core);
         drop(core);
-        // A refused call brings a driving host no work; the worker delivers what catching up has brought.
-        if !self.is_driven() || matches!(accepted, Ok(Ok(_) | Err(Refused::Late))) {
-            self.rouse();
+        self.rouse();
+        Ok(request)
+    }
+
+    /// Waits until an accepted call is on disk; one that cannot be written is refused after all.
+    fn on_disk(&self, call: &Arc<Call>) -> Result<MutexGuard<'_, Core>, Error> {
+        let written = self.commit();
+        let mut core = self.core.lock();
+        match written {
+            Ok(()) => Ok(core),
+            Err(error) => {
+                core.withdraw(call);
+                Err(error)
+            }
         }
-        accepted?.map_err(|refused| self.refused(refused))
     }
 
     /// Takes in what was reported, where the time is known (with VMSF_HOST_DRIVES only the next poll knows it) and there is room for what
@@ -472,11 +544,13 @@ impl Runtime {
             let took = match delivery {
                 Delivery::Entry(entry) => {
                     let words = entry.words();
+                    self.keep_entry(entry.seq, &words.json);
                     timed(|| {
                         diagnostics::mirror(&entry, &words);
                         self.host.event(&entry, &words);
                     })
                 }
+                Delivery::Begin(operation, ..) if !self.is_intent_on_disk(operation.id) => continue,
                 Delivery::Begin(operation, named, config) => {
                     let begin = request::begin(&operation, &named, &config);
                     timed(|| self.host.begin(&begin))
@@ -531,11 +605,6 @@ impl Runtime {
     /// The words of the panic that has ended its work.
     pub fn poisoned_by(&self) -> Option<&str> {
         self.poisoned.get().map(String::as_str)
-    }
-
-    /// The instance ends: its state directory is free at once, even while a late call still holds the instance.
-    pub fn close(&self) {
-        self.store.unlock();
     }
 
     /// A panic was caught: nothing is begun any more, and one last event says why.

@@ -11,9 +11,10 @@ use vms_failover_abi as abi;
 
 use super::clock::Clock;
 use super::core::Message;
-use super::{Begin, Host, Runtime};
+use super::{Begin, Host, Kept, Numbers, Runtime};
 use crate::config::Config;
 use crate::engine::health::EventKind;
+use crate::log::store::LogStore;
 use crate::log::{Entry, Words};
 use crate::state::{Durability, Store};
 
@@ -41,6 +42,9 @@ impl Host for Fragile {
         log::LevelFilter::Off
     }
     fn log(&self, _: log::Level, _: &str, _: &str) {}
+    fn is_calling_back(&self) -> bool {
+        false
+    }
 }
 
 struct Bench {
@@ -59,10 +63,13 @@ fn config(ids: &[&str]) -> Config {
 fn bench(clock: Clock, panics: usize) -> Bench {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path(), Durability::None).unwrap();
-    let numbers = store.take_numbers().unwrap();
+    let (log, opened) = LogStore::open(&root.path().join("log"), None, 1).unwrap();
+    let numbers = Numbers { next_id: 1, next_seq: opened.next_seq };
+    let is_same_server = Box::new(|_: &str| true);
+    let kept = Kept { store, log, numbers, document: None, is_same_server, first_words: Vec::new() };
     let (sender, events) = unbounded();
     let host = Arc::new(Fragile { events: sender, panics_left: AtomicUsize::new(panics), begun: AtomicUsize::new(0) });
-    let runtime = Runtime::new(Arc::clone(&host) as _, clock, store, config(&["a"]), numbers);
+    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"])).unwrap();
     Bench { runtime, host, events, _root: root }
 }
 

@@ -543,11 +543,12 @@ pub struct vmsf_api {
         cap: usize,
         len: *mut usize,
     ) -> vmsf_result,
-    /// Log entries from `since_seq` on, at most `max_entries`.
+    /// Log entries from `since_seq` on (0: the oldest kept), at most `max_entries`, at most 10,000:
+    /// {"first_seq", "last_seq", "next_seq", "entries":[...]}. The next page begins at `next_seq`; there is none when that
+    /// is above `last_seq`. The newest 1,024 entries come from memory; a page that begins further back is read from disk.
     /// [any-thread]
     /// Memory: text out, rule 3.
-    /// Errors: VMSF_ERR_TOO_SMALL.
-    /// Not yet: VMSF_ERR_UNSUPPORTED.
+    /// Errors: VMSF_ERR_TOO_SMALL, VMSF_ERR_IO an older page cannot be read.
     /// Since: major 1.
     pub log: unsafe extern "C" fn(
         p: vmsf_plugin,

@@ -223,33 +223,6 @@ fn a_damaged_configuration_is_the_previous_one_and_two_damaged_are_cured_by_givi
     assert_eq!(store.config().unwrap().json.as_deref(), Some(&b"{\"a\":3}"[..]));
 }
 
-#[test]
-fn damaged_numbers_skip_the_life_that_may_have_used_them() {
-    for lives in 2..5 {
-        let root = tempfile::tempdir().unwrap();
-        let store = open(root.path());
-        let used = (0..lives).map(|_| store.take_numbers().unwrap().next_id).max().unwrap();
-        for name in ["numbers.a.json", "numbers.b.json"] {
-            let whole = fs::read(root.path().join(name)).unwrap();
-            fs::write(root.path().join(name), "").unwrap();
-            assert!(store.take_numbers().unwrap().next_id >= used + NUMBERS_PER_LIFE);
-            fs::write(root.path().join(name), whole).unwrap();
-        }
-    }
-}
-
-#[test]
-fn two_damaged_numbers_are_an_error_that_touches_nothing() {
-    let root = tempfile::tempdir().unwrap();
-    let store = open(root.path());
-    for name in ["numbers.a.json", "numbers.b.json"] {
-        fs::write(root.path().join(name), "{\"schema\":1}").unwrap();
-    }
-    let before = files(root.path());
-    assert_eq!(store.take_numbers().unwrap_err().code, abi::VMSF_ERR_STATE_DAMAGED);
-    assert_eq!(files(root.path()), before);
-}
-
 #[derive(Clone, Debug)]
 enum Act {
     Save,

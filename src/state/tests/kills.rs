@@ -94,7 +94,7 @@ fn a_temporary_file_cut_anywhere_is_removed_and_nothing_of_others_is() {
     }
     let before = files(root.path());
     for length in 0..=whole.len() {
-        for name in ["state.b.json.tmp", "config.a.json.tmp", "numbers.b.json.tmp"] {
+        for name in ["state.b.json.tmp", "config.a.json.tmp"] {
             fs::write(root.path().join(name), &whole[..length]).unwrap();
         }
         assert_eq!(open(root.path()).load().unwrap().generation, 3);

@@ -108,25 +108,6 @@ fn the_kept_configuration_comes_back_byte_by_byte_and_is_written_only_when_it_ch
 }
 
 #[test]
-fn numbers_never_repeat_in_a_directory() {
-    let root = tempfile::tempdir().unwrap();
-    let store = open(root.path());
-    let (first, second) = (store.take_numbers().unwrap(), store.take_numbers().unwrap());
-    assert_eq!(first, Numbers { next_id: 1, next_seq: 1 });
-    assert!(second.next_id >= first.next_id + NUMBERS_PER_LIFE);
-    assert!(second.next_seq >= first.next_seq + NUMBERS_PER_LIFE);
-}
-
-#[test]
-fn numbers_that_are_used_up_are_a_limit() {
-    let root = tempfile::tempdir().unwrap();
-    let store = open(root.path());
-    let last = Numbers { next_id: LAST_ID - 1, next_seq: 1 };
-    store.keep(&store.numbers, serde_json::to_string(&last).unwrap().as_bytes()).unwrap();
-    assert_eq!(store.take_numbers().unwrap_err().code, abi::VMSF_ERR_LIMIT);
-}
-
-#[test]
 fn two_spares_are_kept_that_hold_a_state_twice_as_long() {
     let root = tempfile::tempdir().unwrap();
     let store = open(root.path());
@@ -145,7 +126,7 @@ fn everything_is_for_its_owner_alone() {
     let store = Store::open(&directory, Durability::Full).unwrap();
     store.save(&1).unwrap();
     store.keep_config("{}").unwrap();
-    store.take_numbers().unwrap();
+    store.save(&1).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&directory), 0o700);
     let entries: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -1,0 +1,121 @@
+//! Durable before acted on: when the state is written, who waits for it, and what happens while it cannot be.
+//!
+//! One write at a time; whoever waits behind it finds its own change written, too (group commit). A call returns once it is on disk; `begin` is
+//! called once its intent is; everything else is written after it was delivered. Never holds the core's lock while the disk works.
+
+use std::sync::atomic::Ordering;
+
+use vms_failover_abi as abi;
+
+use super::Runtime;
+use crate::error::Error;
+
+impl Runtime {
+    /// Writes the durable state, unless all of it is on disk already.
+    pub fn commit(&self) -> Result<(), Error> {
+        let writing = self.writing.lock();
+        let snapshot = {
+            let core = self.core.lock();
+            if core.is_saved() {
+                return Ok(());
+            }
+            core.snapshot()
+        };
+        let written = self.store.save(&snapshot.document);
+        let now = self.now();
+        let mut core = self.core.lock();
+        match written {
+            Ok(_) => {
+                core.was_saved(&snapshot, now);
+                Ok(())
+            }
+            Err(error) => {
+                let news = core.was_not_saved(now);
+                drop(core);
+                // The host may call in from its log.
+                drop(writing);
+                if news {
+                    log::error!("the state cannot be written, it is tried again every 10 s: {}", error.text);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes what has changed without anybody waiting for it; while the disk fails, now and then.
+    pub(super) fn commit_what_changed(&self) {
+        let worth_it = {
+            let core = self.core.lock();
+            !core.is_saved() && core.may_write(self.now())
+        };
+        if worth_it {
+            // Said in the log; tried again.
+            let _ = self.commit();
+        }
+    }
+
+    /// Whether the intent of this operation is on disk; if it cannot be, the operation is taken back.
+    pub(super) fn is_intent_on_disk(&self, op: u64) -> bool {
+        let written = self.commit();
+        if written.is_err() {
+            self.core.lock().take_back(op, self.now());
+        }
+        written.is_ok()
+    }
+
+    /// Writes an entry to the log before the host hears of it.
+    pub(super) fn keep_entry(&self, seq: u64, json: &str) {
+        if !self.core.lock().is_reserved(seq) {
+            // Told above; a number that is not reserved can repeat after a power loss only.
+            let _ = self.commit();
+        }
+        let mut log = self.log.lock();
+        let Some(store) = log.as_mut() else { return };
+        let kept = match store.append(seq, json) {
+            Err(error) if error.code == abi::VMSF_ERR_LIMIT => {
+                store.append(seq, &format!("{{\"seq\":{seq},\"severity\":\"warning\",\"code\":\"too_long\",\"text\":\"an entry was too long to be kept\"}}"))
+            }
+            kept => kept,
+        };
+        drop(log);
+        self.log_failed(kept);
+    }
+
+    fn log_failed(&self, kept: Result<(), Error>) {
+        let failed = kept.is_err();
+        if self.log_fails.swap(failed, Ordering::AcqRel) != failed {
+            match kept {
+                Err(error) => log::error!("the log cannot be written; what it lacks waits in memory: {}", error.text),
+                Ok(()) => log::info!("the log is written again"),
+            }
+        }
+    }
+
+    /// A page of the log from `since_seq` on, as JSON.
+    pub fn log_page(&self, since_seq: u64, max_entries: u32) -> Result<String, Error> {
+        let reading = {
+            let log = self.log.lock();
+            let store = log.as_ref().ok_or_else(|| Error::new(abi::VMSF_ERR_STATE, "the instance has ended"))?;
+            store.reading(since_seq, max_entries as usize, crate::log::store::PAGE_BYTES_MAX)
+        };
+        // With the lock given back: older pages come from the disk.
+        let page = reading.run()?;
+        let mut json = format!(
+            "{{\"first_seq\":{},\"last_seq\":{},\"next_seq\":{},\"entries\":[",
+            page.first_seq, page.last_seq, page.next_seq
+        );
+        json.push_str(&page.entries.join(","));
+        json.push_str("]}");
+        Ok(json)
+    }
+
+    /// The instance ends: all is written, and its state directory is free at once, even while a late call still holds the instance.
+    pub fn close(&self) {
+        if let Some(store) = self.log.lock().take()
+            && let Err(error) = store.close()
+        {
+            log::error!("the log was not closed well: {}", error.text);
+        }
+        self.store.unlock();
+    }
+}

@@ -1,0 +1,53 @@
+//! What the durable state says, in the schema of today. Plain data; made and read by `runtime`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::memory::Memory;
+use crate::engine::output::Outcome;
+
+/// The durable state of an instance; servers are named by their ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// Ids of operations and requests are free from here on.
+    pub next_id: u64,
+    /// Log numbers below this one may have been given out.
+    pub reserved_seq: u64,
+    /// Calls that were accepted and have not taken effect yet, oldest first.
+    pub accepted: Vec<Accepted>,
+    /// What the engine has to know.
+    pub memory: Memory<String>,
+}
+
+/// An accepted call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Accepted {
+    /// Take this server over.
+    Takeover(Call),
+    /// Restore this server.
+    Restore(Call),
+    /// Take this server out of the queue.
+    Cancel(Call),
+    /// The host's answer.
+    Complete {
+        /// To which operation.
+        op: u64,
+        /// How it ended.
+        outcome: Outcome,
+        /// What went wrong, if it did.
+        error: Option<String>,
+    },
+}
+
+/// Who called for what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// The server's id.
+    pub server: String,
+    /// Who asked.
+    pub actor: String,
+    /// The call's id.
+    pub request: u64,
+}
