@@ -102,6 +102,11 @@ impl<S> Memory<S> {
         Memory { servers: servers.collect(), operations: operations.collect(), given_up: given_up.collect() }
     }
 
+    /// Every server that something is known of.
+    pub fn servers(&self) -> impl Iterator<Item = &S> {
+        self.servers.iter().map(|memory| &memory.server)
+    }
+
     /// The servers that hold the slot or are in an operation: they cannot be dropped.
     pub fn undroppable(&self) -> impl Iterator<Item = &S> {
         let fixed = |memory: &&ServerMemory<S>| !matches!(memory.takeover, TakeoverState::None | TakeoverState::Queued);

@@ -67,6 +67,8 @@ pub struct Engine {
     slot: Option<ServerKey>,
     queue: BTreeSet<ServerKey>,
     operations: BTreeMap<u64, Operation>,
+    /// Decided at rest: the host is asked at the start, for the first time.
+    not_begun: BTreeSet<u64>,
     given_up: VecDeque<GivenUp>,
     next_id: u64,
     timers: Timers,
@@ -103,6 +105,7 @@ impl Engine {
             slot: None,
             queue: BTreeSet::new(),
             operations: BTreeMap::new(),
+            not_begun: BTreeSet::new(),
             given_up: VecDeque::new(),
             next_id: first_id,
             timers: Timers::default(),
@@ -119,6 +122,13 @@ impl Engine {
         let id = self.next_id;
         self.next_id += 1;
         id
+    }
+
+    /// The number given last was not used after all.
+    pub fn give_back_id(&mut self, id: u64) {
+        if id + 1 == self.next_id {
+            self.next_id = id;
+        }
     }
 
     /// From here on ids are free.

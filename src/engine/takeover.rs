@@ -358,7 +358,11 @@ impl Engine {
     pub(super) fn begin(&mut self, operation: Operation, out: &mut Vec<Output>) {
         let (server, actor, request) = (Some(operation.server), Some(operation.actor.clone()), operation.request);
         self.operations.insert(operation.id, operation.clone());
-        out.push(Output { server, actor, request, what: What::Begin(operation) });
+        if self.running {
+            out.push(Output { server, actor, request, what: What::Begin(operation) });
+        } else {
+            self.not_begun.insert(operation.id);
+        }
     }
 
     /// At a start: what was begun is begun again under the same id, delays run anew.
@@ -366,7 +370,7 @@ impl Engine {
         let timeouts = (self.policy.takeover_timeout, self.policy.restore_timeout);
         let running = self.operations.values_mut().filter(|operation| operation.server == key);
         for operation in running {
-            operation.resumed = true;
+            operation.resumed = !self.not_begun.remove(&operation.id);
             operation.deadline = now + if operation.kind == OperationKind::Takeover { timeouts.0 } else { timeouts.1 };
             let (actor, request) = (Some(operation.actor.clone()), operation.request);
             out.push(Output { server: Some(key), actor, request, what: What::Begin(operation.clone()) });

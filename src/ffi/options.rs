@@ -1,6 +1,5 @@
 //! The options of `create`: read, checked, and turned into an instance.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use vms_failover_abi as abi;
 use super::host::HostTable;
 use super::instance::Instance;
 use super::text;
-use crate::config::{self, Config, Fault, ParseError};
+use crate::config::{self, Config, Fault, MonitoredServer, ParseError};
 use crate::error::Error;
 use crate::log::Subject;
 use crate::log::store::{LogStore, Settings};
@@ -51,7 +50,8 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
         (None, Some(before)) => before.clone(),
         (None, None) => return Err(no_config()),
     };
-    if let (Some(document), Some(before)) = (&document, &before) {
+    if let Some(document) = &document {
+        let before = before.as_ref().map_or(&[][..], |before| &before.monitored_servers);
         keep_what_is_taken_over(&mut config, before, document, &mut first_words)?;
     }
     let reserved = document.as_ref().map_or(1, |document| document.reserved_seq);
@@ -64,7 +64,6 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
     }
     let next_id = document.as_ref().map_or(1, |document| document.next_id);
     let numbers = Numbers { next_id, next_seq: opened.next_seq };
-    let is_same_server = same_servers(before, &config);
     let clock = if host.drives() { Clock::driven() } else { Clock::System };
     log::info!(
         "vms-failover {} created for {}, {} monitored servers, state in {}",
@@ -74,7 +73,7 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
         options.state_directory.display()
     );
     store.keep_config(&config.to_json())?;
-    let kept = Kept { store, log, numbers, document, is_same_server, first_words };
+    let kept = Kept { store, log, numbers, document, first_words };
     let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config)?;
     Ok(Instance::new(runtime, host))
 }
@@ -93,15 +92,26 @@ fn load(store: &Store, first_words: &mut Vec<Subject>) -> Result<Option<Document
 /// The given configuration may drop or readdress a server that is taken over: it stays as it is until that is over.
 fn keep_what_is_taken_over(
     config: &mut Config,
-    before: &Config,
+    before: &[MonitoredServer],
     document: &Document,
     first_words: &mut Vec<Subject>,
 ) -> Result<(), Rejected> {
     let mut kept = false;
     for id in document.memory.undroppable() {
-        let Some(old) = before.monitored_servers.iter().find(|server| server.id == *id) else { continue };
-        match config.monitored_servers.iter_mut().find(|server| server.id == *id) {
-            Some(new) if (&new.host, new.port) == (&old.host, old.port) => continue,
+        let new = config.monitored_servers.iter_mut().find(|server| server.id == *id);
+        let address = document.addresses.get(id).map(|(host, port)| (host, *port));
+        if new.as_ref().is_some_and(|new| address.is_none_or(|address| address == (&new.host, new.port))) {
+            continue;
+        }
+        // Where the configuration before is damaged, nobody knows its settings; forgetting the takeover would be worse than asking.
+        let old = before.iter().find(|server| server.id == *id).ok_or_else(|| {
+            let at = address.map_or_else(String::new, |(host, port)| format!(" at {host}:{port}"));
+            let text = format!(
+                "server '{id}'{at} is taken over: the configuration given has to bring it, the kept one does not"
+            );
+            Error::new(abi::VMSF_ERR_STATE_DAMAGED, text)
+        })?;
+        match new {
             Some(new) => *new = old.clone(),
             None => config.monitored_servers.push(old.clone()),
         }
@@ -114,15 +124,6 @@ fn keep_what_is_taken_over(
         *config = Config::check(&together).map_err(Rejected::Faults)?;
     }
     Ok(())
-}
-
-/// Whether a server has the address that it had: at another one it is another machine, of which nothing is known.
-fn same_servers(before: Option<Config>, config: &Config) -> Box<dyn Fn(&str) -> bool> {
-    let addresses = |config: &Config| -> HashMap<String, (String, u16)> {
-        config.monitored_servers.iter().map(|server| (server.id.clone(), (server.host.clone(), server.port))).collect()
-    };
-    let (before, now) = (before.as_ref().map(addresses), addresses(config));
-    Box::new(move |id| before.as_ref().is_none_or(|before| before.get(id) == now.get(id)))
 }
 
 /// Names the running boot of the machine, where the system has a name for it.

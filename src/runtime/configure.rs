@@ -67,7 +67,10 @@ impl Runtime {
             if let Err(error) = self.store.keep_config(&before.to_json()) {
                 log::error!("the configuration on disk is not the one in force: {error}");
             }
-        })
+        })?;
+        // What it removes is forgotten on disk, too, before it can be added again. Should that fail, it is said in the log and tried again.
+        let _ = self.commit();
+        Ok(())
     }
 
     fn put_in_force(&self, before: &Arc<Config>, next: &Arc<Config>, servers: Arc<Servers>) -> Result<(), Rejected> {

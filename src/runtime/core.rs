@@ -3,7 +3,7 @@
 //! Takes in what was reported, lets time act, and numbers what comes of it. Nothing here waits, reads a clock, touches a disk or calls the
 //! host; whoever delivers takes the entries out one at a time with the lock dropped.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -29,8 +29,8 @@ const OUTBOX_MAX: usize = 100_000;
 
 /// Log numbers are reserved on disk in blocks of so many.
 const SEQ_BLOCK: u64 = 10_000;
-/// Ids that may be given out beyond those saved: calls made inside a callback return before they are on disk.
-const ID_MARGIN: u64 = 1_000;
+/// Ids that may be given out beyond those saved: calls made inside a callback return before they are on disk. More are refused.
+const ID_MARGIN: u64 = 2 * PENDING_MAX as u64;
 /// While the state cannot be written, it is tried again so often.
 const WRITE_RETRY: Span = Span(10 * SECOND_NS);
 
@@ -92,6 +92,10 @@ pub struct Core {
     saved: u64,
     /// Log numbers below this one are reserved on disk.
     reserved_seq: u64,
+    /// And ids below this one.
+    reserved_id: u64,
+    /// The engine is deciding. Still so after it, a panic has left half a decision, which must not reach the disk.
+    deciding: bool,
     /// Accepted inside a callback: said when it is on disk, with the version that holds it.
     unconfirmed: Vec<(u64, Accepted)>,
     /// The state could not be written: when it is tried again.
@@ -138,6 +142,8 @@ impl Core {
             version: 1,
             saved: 0,
             reserved_seq: numbers.next_seq,
+            reserved_id: numbers.next_id,
+            deciding: false,
             unconfirmed: Vec::new(),
             write_again_at: None,
             first_words: Vec::new(),
@@ -169,6 +175,16 @@ impl Core {
     /// A request id, never given before.
     pub fn new_id(&mut self) -> u64 {
         self.engine.new_id()
+    }
+
+    /// A request id that was not used after all.
+    pub fn give_back_id(&mut self, id: u64) {
+        self.engine.give_back_id(id);
+    }
+
+    /// Counts what has to be on disk.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Takes in what was reported until now, no more: a flood must not starve the deadlines.
@@ -203,7 +219,7 @@ impl Core {
                 self.take_mail(mailbox, now);
             }
         }
-        let mut out = std::mem::take(&mut self.scratch);
+        let mut out = self.decide();
         self.engine.advance(now.mono, ran, &mut out);
         self.record(out, now);
     }
@@ -214,8 +230,13 @@ impl Core {
     }
 
     /// Goes on from what an earlier life left; only before the first start. An error says what does not fit together.
-    pub fn recall(&mut self, document: Document, known: impl Fn(&str) -> bool) -> Result<(), String> {
-        let servers = Arc::clone(&self.servers);
+    pub fn recall(&mut self, document: Document) -> Result<(), String> {
+        let (servers, config) = (Arc::clone(&self.servers), Arc::clone(&self.config));
+        let addresses: BTreeMap<&str, (&str, u16)> =
+            config.monitored_servers.iter().map(|s| (s.id.as_str(), (s.host.as_str(), s.port))).collect();
+        let known = |id: &String| {
+            document.addresses.get(id).is_none_or(|(host, port)| addresses.get(id.as_str()) == Some(&(host, *port)))
+        };
         let key = |id: &String| servers.by_id(id).map(|entry| entry.mailbox.key()).filter(|_| known(id));
         self.engine.recall(document.memory.renamed(key))?;
         for accepted in document.accepted {
@@ -237,6 +258,16 @@ impl Core {
         self.version == self.saved
     }
 
+    /// Whether this call is on disk, though the write that it waited for failed: the next one may have taken it along.
+    pub fn is_on_disk(&self, version: u64) -> bool {
+        self.saved >= version
+    }
+
+    /// Whether a panic has left half a decision, or may have.
+    pub fn is_torn(&self) -> bool {
+        self.poisoned || self.deciding
+    }
+
     /// Whether this log number is reserved on disk.
     pub fn is_reserved(&self, seq: u64) -> bool {
         seq < self.reserved_seq
@@ -244,12 +275,19 @@ impl Core {
 
     /// The durable state as it stands.
     pub fn snapshot(&self) -> Snapshot {
-        let id = |key: &ServerKey| self.servers.by_key(*key).map(|entry| entry.named.id.to_string());
+        // A configuration that waits to be taken in is on disk already: what it removes is forgotten, also if it is added again.
+        let stays = |key| self.pending.iter().filter_map(|call| call.placement.as_ref()).all(|(to, _)| to.has(key));
+        let id =
+            |key: &ServerKey| self.servers.by_key(*key).filter(|_| stays(*key)).map(|entry| entry.named.id.to_string());
+        let memory = self.engine.remember().renamed(id);
+        let known: BTreeSet<&str> = memory.servers().map(String::as_str).collect();
+        let known = self.config.monitored_servers.iter().filter(|server| known.contains(server.id.as_str()));
         let document = Document {
+            addresses: known.map(|server| (server.id.clone(), (server.host.clone(), server.port))).collect(),
             next_id: self.engine.next_free_id() + ID_MARGIN,
             reserved_seq: self.next_seq + SEQ_BLOCK,
             accepted: self.pending.iter().filter_map(|call| self.accepted_of(&call.command)).collect(),
-            memory: self.engine.remember().renamed(id),
+            memory,
         };
         Snapshot { document, version: self.version }
     }
@@ -258,8 +296,11 @@ impl Core {
     pub fn was_saved(&mut self, snapshot: &Snapshot, now: Now) {
         self.saved = self.saved.max(snapshot.version);
         self.reserved_seq = self.reserved_seq.max(snapshot.document.reserved_seq);
+        self.reserved_id = self.reserved_id.max(snapshot.document.next_id);
         if self.write_again_at.take().is_some() {
             self.feed(Input::Writable, now);
+            // Whoever was blocked by that has its turn now, whether or not a timer runs.
+            self.look_again = true;
         }
         let (durable, later) = std::mem::take(&mut self.unconfirmed).into_iter().partition(|(at, _)| *at <= self.saved);
         self.unconfirmed = later;
@@ -321,7 +362,15 @@ impl Core {
         for subject in std::mem::take(&mut self.first_words) {
             self.number(None, subject, now);
         }
-        let mut out = std::mem::take(&mut self.scratch);
+        // What was decided at rest, of calls that an earlier life accepted, before a driven clock was first read.
+        for delivery in self.outbox.iter_mut() {
+            if let Delivery::Entry(entry) = delivery
+                && entry.at == Mono(0)
+            {
+                (entry.at, entry.utc_ms) = (now.mono, now.utc_ms);
+            }
+        }
+        let mut out = self.decide();
         self.engine.start(now.mono, &mut out);
         self.record(out, now);
     }
@@ -346,15 +395,16 @@ impl Core {
                 let _ = self.sender.send(Message::LateAnswer(*op, *outcome));
                 return Err(Refused::Late);
             }
-        } else if self.has_no_room(placement.is_some()) {
+        } else if self.has_no_room(placement.is_some()) || command.request().is_some_and(|id| id >= self.reserved_id) {
             return Err(Refused::Full);
         } else {
             self.check(&command).map_err(Refused::By)?;
         }
         let durable = self.accepted_of(&command).is_some();
+        // What a configuration removes is left out of the state from now on.
+        self.version += u64::from(durable || placement.is_some());
         let call = Arc::new(Call { command, placement });
         self.pending.push_back(Arc::clone(&call));
-        self.version += u64::from(durable);
         Ok((call, durable))
     }
 
@@ -465,7 +515,7 @@ impl Core {
     }
 
     fn feed(&mut self, input: Input, now: Now) {
-        let mut out = std::mem::take(&mut self.scratch);
+        let mut out = self.decide();
         self.engine.take_in(now.mono, input, &mut out);
         self.record(out, now);
     }
@@ -495,6 +545,13 @@ impl Core {
             self.number(server, Subject::Engine(output, holder), now);
         }
         self.scratch = out;
+        self.deciding = false;
+    }
+
+    /// An empty list for what the engine is about to decide; `record` takes it back.
+    fn decide(&mut self) -> Vec<Output> {
+        self.deciding = true;
+        std::mem::take(&mut self.scratch)
     }
 
     fn number(&mut self, server: Option<Named>, subject: Subject, now: Now) {

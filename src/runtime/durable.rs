@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use vms_failover_abi as abi;
 
 use super::Runtime;
+use crate::engine::output::Operation;
 use crate::error::Error;
 
 impl Runtime {
@@ -16,6 +17,12 @@ impl Runtime {
         let writing = self.writing.lock();
         let snapshot = {
             let core = self.core.lock();
+            if core.is_torn() {
+                return Err(Error::new(
+                    abi::VMSF_ERR_POISONED,
+                    "the instance has panicked: nothing is written any more",
+                ));
+            }
             if core.is_saved() {
                 return Ok(());
             }
@@ -55,12 +62,14 @@ impl Runtime {
     }
 
     /// Whether the intent of this operation is on disk; if it cannot be, the operation is taken back.
-    pub(super) fn is_intent_on_disk(&self, op: u64) -> bool {
+    pub(super) fn is_intent_on_disk(&self, operation: &Operation) -> bool {
+        // One that is resumed was found there, or was written before the host was first asked: it must not be forgotten now.
         let written = self.commit();
-        if written.is_err() {
-            self.core.lock().take_back(op, self.now());
+        if written.is_err() && !operation.resumed {
+            self.core.lock().take_back(operation.id, self.now());
+            return false;
         }
-        written.is_ok()
+        true
     }
 
     /// Writes an entry to the log before the host hears of it.
@@ -111,6 +120,8 @@ impl Runtime {
 
     /// The instance ends: all is written, and its state directory is free at once, even while a late call still holds the instance.
     pub fn close(&self) {
+        // What was configured or cancelled while stopped.
+        let _ = self.commit();
         if let Some(store) = self.log.lock().take()
             && let Err(error) = store.close()
         {

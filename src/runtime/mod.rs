@@ -101,8 +101,6 @@ pub struct Kept {
     pub numbers: Numbers,
     /// The durable state; None in a fresh directory.
     pub document: Option<Document>,
-    /// Whether the server with this id is the machine that it was.
-    pub is_same_server: Box<dyn Fn(&str) -> bool>,
     /// To be said when monitoring begins.
     pub first_words: Vec<Subject>,
 }
@@ -148,14 +146,14 @@ pub struct Runtime {
 impl Runtime {
     /// An instance in state stopped, going on from what `kept` says.
     pub fn new(host: Arc<dyn Host>, clock: Clock, kept: Kept, config: Config) -> Result<Arc<Runtime>, Error> {
-        let Kept { store, log, numbers, document, is_same_server, first_words } = kept;
+        let Kept { store, log, numbers, document, first_words } = kept;
         let servers = Arc::new(Servers::default().placed(&config));
         let config = Arc::new(config);
         let policy = servers::policy(&config, None, &servers);
         let mut core = Core::new(policy, Arc::clone(&servers), Arc::clone(&config), numbers);
         first_words.into_iter().for_each(|subject| core.say_at_start(subject));
         if let Some(document) = document {
-            core.recall(document, |id| is_same_server(id)).map_err(|why| {
+            core.recall(document).map_err(|why| {
                 Error::new(
                     abi::VMSF_ERR_STATE_DAMAGED,
                     format!("the durable state contradicts itself: {why}; give a new state directory"),
@@ -292,7 +290,7 @@ impl Runtime {
 
     fn next_poll(&self, now: Mono) -> u64 {
         let core = self.core.lock();
-        if !core.inbox_is_empty() || core.outbox_len() > 0 {
+        if !core.inbox_is_empty() || core.outbox_len() > 0 || core.must_look_again() {
             return now.0;
         }
         core.next_wake(self.now()).map_or(abi::VMSF_NEVER, |at| at.0)
@@ -381,6 +379,9 @@ impl Runtime {
         let command = command(&mut core)?;
         let request = command.request().unwrap_or(0);
         let accepted = core.accept(command, None);
+        if accepted.is_err() {
+            core.give_back_id(request);
+        }
         let (call, durable) = match accepted {
             Ok(accepted) => accepted,
             Err(refused) => {
@@ -395,8 +396,9 @@ impl Runtime {
         if durable && self.host.is_calling_back() {
             core.confirm_later(&call);
         } else if durable {
+            let version = core.version();
             drop(core);
-            core = self.on_disk(&call)?;
+            core = self.on_disk(&call, version)?;
         }
         core.send(call);
         self.catch_up(&mut core);
@@ -406,15 +408,18 @@ impl Runtime {
     }
 
     /// Waits until an accepted call is on disk; one that cannot be written is refused after all.
-    fn on_disk(&self, call: &Arc<Call>) -> Result<MutexGuard<'_, Core>, Error> {
+    fn on_disk(&self, call: &Arc<Call>, version: u64) -> Result<MutexGuard<'_, Core>, Error> {
         let written = self.commit();
         let mut core = self.core.lock();
         match written {
-            Ok(()) => Ok(core),
-            Err(error) => {
+            Err(error) if !core.is_on_disk(version) => {
                 core.withdraw(call);
+                drop(core);
+                // The disk is tried again in a while, and it may hold what was refused just now.
+                self.rouse();
                 Err(error)
             }
+            _ => Ok(core),
         }
     }
 
@@ -550,7 +555,7 @@ impl Runtime {
                         self.host.event(&entry, &words);
                     })
                 }
-                Delivery::Begin(operation, ..) if !self.is_intent_on_disk(operation.id) => continue,
+                Delivery::Begin(operation, ..) if !self.is_intent_on_disk(&operation) => continue,
                 Delivery::Begin(operation, named, config) => {
                     let begin = request::begin(&operation, &named, &config);
                     timed(|| self.host.begin(&begin))

@@ -51,6 +51,11 @@ impl Servers {
         self.slots.get(key.0 as usize)?.as_ref()
     }
 
+    /// Whether the server with this key is there.
+    pub fn has(&self, key: ServerKey) -> bool {
+        self.by_key(key).is_some()
+    }
+
     /// The server after this one in configuration order; the first for None.
     pub fn after(&self, entry: Option<&Entry>) -> Option<&Entry> {
         let place = entry.map_or(0, |entry| entry.place + 1);

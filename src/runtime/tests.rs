@@ -65,8 +65,7 @@ fn bench(clock: Clock, panics: usize) -> Bench {
     let store = Store::open(root.path(), Durability::None).unwrap();
     let (log, opened) = LogStore::open(&root.path().join("log"), None, 1).unwrap();
     let numbers = Numbers { next_id: 1, next_seq: opened.next_seq };
-    let is_same_server = Box::new(|_: &str| true);
-    let kept = Kept { store, log, numbers, document: None, is_same_server, first_words: Vec::new() };
+    let kept = Kept { store, log, numbers, document: None, first_words: Vec::new() };
     let (sender, events) = unbounded();
     let host = Arc::new(Fragile { events: sender, panics_left: AtomicUsize::new(panics), begun: AtomicUsize::new(0) });
     let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"])).unwrap();

@@ -1,5 +1,7 @@
 //! What the durable state says, in the schema of today. Plain data; made and read by `runtime`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::memory::Memory;
@@ -17,6 +19,8 @@ pub struct Document {
     pub accepted: Vec<Accepted>,
     /// What the engine has to know.
     pub memory: Memory<String>,
+    /// Host and port of the servers in there: at another address it is another machine, of which nothing is known.
+    pub addresses: BTreeMap<String, (String, u16)>,
 }
 
 /// An accepted call.

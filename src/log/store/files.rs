@@ -38,11 +38,23 @@ pub fn list(directory: &Path) -> io::Result<Vec<u64>> {
 
 /// Makes the directory, for its owner alone.
 pub fn make_directory(directory: &Path) -> io::Result<()> {
+    builder(true).create(directory)
+}
+
+/// Makes it again, where it went alone. Never what it lies in: a state directory that is gone has to come back as a whole.
+fn remake_directory(directory: &Path) -> io::Result<()> {
+    match builder(false).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+fn builder(recursive: bool) -> DirBuilder {
     let mut builder = DirBuilder::new();
-    builder.recursive(true);
+    builder.recursive(recursive);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
+    builder
 }
 
 /// Options for a file that only its owner may read.
@@ -225,7 +237,7 @@ impl Writer {
 
     /// Begins a file, and removes the oldest beyond those kept.
     pub fn begin(&mut self, seq: u64) -> io::Result<()> {
-        make_directory(&self.directory)?;
+        remake_directory(&self.directory)?;
         let mut firsts = list(&self.directory)?;
         let path = path(&self.directory, seq);
         let file = private().create(true).write(true).truncate(true).open(&path)?;
