@@ -242,17 +242,8 @@ const WITH_SERVER: [Member; 11] = [
     ("drill", |p, s| call!(drill(p, s, null(), 0, &mut 0))),
 ];
 /// What later versions do.
-const UNSUPPORTED: [&str; 9] = [
-    "status",
-    "log",
-    "cluster",
-    "join_cluster",
-    "authorize",
-    "deauthorize",
-    "backup",
-    "maintenance",
-    "drill",
-];
+const UNSUPPORTED: [&str; 9] =
+    ["status", "log", "cluster", "join_cluster", "authorize", "deauthorize", "backup", "maintenance", "drill"];
 
 fn buffer(fetch: impl Fn(*mut c_char, usize, *mut usize) -> abi::vmsf_result) -> abi::vmsf_result {
     let (mut room, mut len) = (vec![0_u8; 65536], 0);
