@@ -245,10 +245,12 @@ fn what_cannot_be_used_is_refused_before_anything_begins() {
 #[test]
 fn a_library_that_is_no_plugin_is_refused_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
-    let output = command(&folder, free_port()).args(["--library", "/proc/self/exe"]).output().unwrap();
+    let output =
+        command(&folder, free_port()).args(["--library", "/proc/self/exe"]).stdout(Stdio::piped()).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("/proc/self/exe"), "{text}");
+    assert_eq!(output.stdout, b"", "nothing has begun");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     assert_eq!(processes(folder.path()), [""; 0]);
 }
