@@ -130,17 +130,30 @@ impl Store {
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(bytes)?;
-        if self.durability == Durability::Full {
-            file.as_file().sync_all()?;
-        }
-        file.persist(path).map_err(|error| error.error)?;
+        // Always the same name: what a killed process leaves of it is overwritten by the next, and the directory is locked.
+        let new = path.with_extension("new");
+        let written = create_private(&new).and_then(|mut file| {
+            file.write_all(bytes)?;
+            if self.durability == Durability::Full { file.sync_all() } else { Ok(()) }
+        });
+        written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
+            // The first error is the one to be told.
+            let _ = fs::remove_file(&new);
+        })?;
         if self.durability == Durability::Full {
             sync_directory(&self.directory)?;
         }
         Ok(())
     }
+}
+
+/// An empty file for this user alone.
+fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 #[cfg(unix)]
@@ -172,12 +185,25 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path(), Durability::Full).unwrap();
         assert_eq!(store.config().unwrap(), None);
+        fs::write(root.path().join("config.new"), "what a killed process has left, longer than the next").unwrap();
         store.keep_config("{\"a\":1}").unwrap();
         store.keep_config("{\"a\":2}").unwrap();
         assert_eq!(store.config().unwrap().as_deref(), Some(&b"{\"a\":2}"[..]));
         let mut names: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["config.json", "lock"]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path(), Durability::None).unwrap();
+        // A folder cannot be replaced by a file.
+        fs::create_dir(root.path().join(CONFIG)).unwrap();
+        let error = store.keep_config("{}").unwrap_err();
+        assert_eq!(error.code, abi::VMSF_ERR_IO);
+        assert!(error.text.contains(CONFIG), "{}", error.text);
+        assert!(!root.path().join("config.new").exists());
     }
 
     #[test]
