@@ -15,6 +15,8 @@ use crate::log::{Entry, Words};
 use crate::runtime::Host;
 
 const LINE_MAX: usize = 1024;
+/// Where a line comes from that is no single room's.
+const TARGET: &str = "vms_failover";
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<dyn Host>>> = const { RefCell::new(None) };
@@ -41,7 +43,7 @@ impl Log for Bridge {
             if dropped > 0 {
                 host.log(
                     Level::Warn,
-                    "vms_failover",
+                    TARGET,
                     &format!("{dropped} lines were logged inside the host's log and dropped"),
                 );
             }
@@ -89,8 +91,8 @@ pub fn mirror(entry: &Entry, words: &Words) {
         _ => Level::Error,
     };
     match &entry.server {
-        Some(server) => log::log!(level, "{}: {}", server.id, words.text),
-        None => log::log!(level, "{}", words.text),
+        Some(server) => log::log!(target: TARGET, level, "{}: {}", server.id, words.text),
+        None => log::log!(target: TARGET, level, "{}", words.text),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::scenario::Scenario;
+use crate::scenario::{Action, Call, Scenario};
 use crate::trace::{TraceLine, What};
 
 /// The narrowest and the widest output, in columns.
@@ -34,15 +34,56 @@ pub fn explain(scenario: &Scenario, trace: &[TraceLine], width: usize) -> String
     let start = chrono::DateTime::from_timestamp_millis(scenario.start_utc_ms).unwrap_or_default();
     let start = start.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
     _ = writeln!(out, "{} long, from {start}; servers: {}\n", human(scenario.until_ms), servers.join(", "));
-    for line in trace {
-        _ = writeln!(out, "{:>17}  {}", human(line.at_ms), sentence(&line.what));
+    let mut story = of_the_host(scenario);
+    story.extend(trace.iter().map(|line| (line.at_ms, sentence(&line.what))));
+    // Stable: what happens to the host comes before what follows from it.
+    story.sort_by_key(|(at_ms, _)| *at_ms);
+    for (at_ms, sentence) in &story {
+        _ = writeln!(out, "{:>17}  {sentence}", human(*at_ms));
     }
-    if trace.is_empty() {
+    if story.is_empty() {
         _ = writeln!(out, "{:>17}  Nothing happens.", "");
     }
     out.push('\n');
     out.push_str(&timeline(&servers, trace, scenario.until_ms, width.clamp(*WIDTHS.start(), *WIDTHS.end())));
     out
+}
+
+/// What happens to the host and leaves no line in the trace, each with its instant.
+fn of_the_host(scenario: &Scenario) -> Vec<(u64, String)> {
+    let mut due: Vec<(u64, &Action)> = Vec::new();
+    for step in scenario.steps.iter().filter(|step| told(&step.action)) {
+        let again = (step.every_ms > 0).then(|| step.every_ms.try_into().unwrap_or(usize::MAX));
+        let last = if again.is_some() { step.until_ms } else { step.from_ms };
+        let instants = (step.from_ms..=last.min(scenario.until_ms)).step_by(again.unwrap_or(1));
+        due.extend(instants.map(|at_ms| (at_ms, &step.action)));
+    }
+    due.sort_by_key(|(at_ms, _)| *at_ms);
+    let mut frozen_until = 0;
+    let mut happened = Vec::new();
+    for (at_ms, action) in due {
+        // What is due while the host is frozen comes at the end of that.
+        let at_ms = at_ms.max(frozen_until);
+        let text = match action {
+            Action::Pause { ms, lost } => {
+                frozen_until = at_ms.saturating_add(*ms);
+                let words = if *lost { "is lost" } else { "arrives at the end of that" };
+                format!("The host is frozen for {}; what the servers say meanwhile {words}.", human(*ms))
+            }
+            Action::UtcJump { ms } => {
+                let way = if *ms < 0 { "back" } else { "ahead" };
+                format!("The wall clock jumps {way} by {}.", human(ms.unsigned_abs()))
+            }
+            Action::Call(_) | Action::Event { .. } => "The host gives another configuration.".to_owned(),
+        };
+        happened.push((at_ms, text));
+    }
+    happened.retain(|(at_ms, _)| *at_ms <= scenario.until_ms);
+    happened
+}
+
+fn told(action: &Action) -> bool {
+    matches!(action, Action::Pause { .. } | Action::UtcJump { .. } | Action::Call(Call::Configure { .. }))
 }
 
 /// Hours, minutes and seconds, and what else there is.
@@ -164,11 +205,23 @@ fn timeline(servers: &[String], trace: &[TraceLine], until_ms: u64, width: usize
         let signs: String = row.iter().map(|rank| SIGNS[*rank].1).collect();
         _ = writeln!(out, "{name:label$}  {signs}");
     }
-    out.push('\n');
-    for ((_, sign, meaning), _) in SIGNS.iter().zip(seen).filter(|(_, seen)| *seen) {
-        _ = writeln!(out, "{:label$}  {sign}  {meaning}", "");
+    let seen = SIGNS.iter().zip(seen).filter(|(_, seen)| *seen);
+    let legend = seen.map(|((_, sign, meaning), _)| format!("{sign} {meaning}"));
+    out + &legend_lines(legend, label, columns)
+}
+
+/// As many meanings on a line as fit.
+fn legend_lines(meanings: impl Iterator<Item = String>, label: usize, columns: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for meaning in meanings {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 3 + meaning.chars().count() <= columns => {
+                _ = write!(line, "   {meaning}");
+            }
+            _ => lines.push(meaning),
+        }
     }
-    out
+    lines.iter().fold("\n".to_owned(), |out, line| format!("{out}{:label$}  {line}\n", ""))
 }
 
 /// For each column the rank (index in [`SIGNS`]) of the most notable state of the server within it.
@@ -216,6 +269,39 @@ mod tests {
         assert_eq!(human(0), "00:00:00");
         assert_eq!(human(3_723_004), "01:02:03.004");
         assert_eq!(human(2 * 86_400_000 + 1000), "2d 00:00:01");
+    }
+
+    #[test]
+    fn what_happens_to_the_host_is_told_where_it_happens() {
+        let text = r#"{"name": "n", "prepared": true, "until_ms": 500000, "config": {"monitored_servers": [{"id": "a"}]},
+            "steps": [
+                {"at_ms": 9000, "do": "utc_jump", "ms": -3600000},
+                {"from_ms": 5000, "every_ms": 100000, "until_ms": 205000, "do": "pause", "ms": 7000},
+                {"at_ms": 400000, "do": "pause", "ms": 60000, "lost": true},
+                {"at_ms": 410000, "do": "configure", "config": {}},
+                {"at_ms": 600000, "do": "utc_jump", "ms": 1}
+            ]}"#;
+        let scenario = Scenario::parse("f", text).unwrap();
+        let told: Vec<String> =
+            of_the_host(&scenario).iter().map(|(at_ms, text)| format!("{} {text}", at_ms / 1000)).collect();
+        let frozen = "The host is frozen for 00:00:07; what the servers say meanwhile arrives at the end of that.";
+        let expected = [
+            &format!("5 {frozen}"),
+            "12 The wall clock jumps back by 01:00:00.",
+            &format!("105 {frozen}"),
+            &format!("205 {frozen}"),
+            "400 The host is frozen for 00:01:00; what the servers say meanwhile is lost.",
+            "460 The host gives another configuration.",
+        ];
+        assert_eq!(told, expected);
+        assert!(explain(&scenario, &[], 80).contains("         00:00:05  The host is frozen"));
+    }
+
+    #[test]
+    fn the_legend_takes_as_few_lines_as_fit() {
+        let meanings = || ["- running", "q queued", "r restoring"].map(str::to_owned).into_iter();
+        assert_eq!(legend_lines(meanings(), 1, 80), "\n   - running   q queued   r restoring\n");
+        assert_eq!(legend_lines(meanings(), 1, 20), "\n   - running   q queued\n   r restoring\n");
     }
 
     fn changed(at_ms: u64, to: &str) -> TraceLine {

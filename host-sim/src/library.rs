@@ -231,17 +231,6 @@ fn line_of(event: &Event) -> Result<Option<What>, String> {
     Ok(Some(What::Health { server, from, to, reason }))
 }
 
-fn notify_kind(event: EventKind) -> u32 {
-    match event {
-        EventKind::Connected => abi::VMSF_NOTIFY_CONNECTED,
-        EventKind::Disconnected => abi::VMSF_NOTIFY_DISCONNECTED,
-        EventKind::Startup => abi::VMSF_NOTIFY_STARTUP,
-        EventKind::KeepAlive => abi::VMSF_NOTIFY_KEEP_ALIVE,
-        EventKind::ShutdownNormal => abi::VMSF_NOTIFY_SHUTDOWN_NORMAL,
-        EventKind::ShutdownAbnormal => abi::VMSF_NOTIFY_SHUTDOWN_ABNORMAL,
-    }
-}
-
 fn actor_json(actor: Option<&str>) -> String {
     actor.map(|actor| json!({ "actor": actor }).to_string()).unwrap_or_default()
 }
@@ -268,7 +257,7 @@ impl LibrarySubject {
 impl Subject for LibrarySubject {
     fn notify(&mut self, at_ns: u64, server: &str, event: EventKind) -> Result<(), Refusal> {
         let handle = self.instance.server(server).map_err(|e| e.name)?;
-        self.instance.notify(handle, notify_kind(event), at_ns).map_err(|e| e.name)
+        self.instance.notify(handle, event.number(), at_ns).map_err(|e| e.name)
     }
 
     fn call(&mut self, _at_ns: u64, call: &Call) -> Result<(), Refusal> {

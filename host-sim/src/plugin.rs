@@ -51,9 +51,7 @@ pub enum LoadError {
         path: PathBuf,
         /// What is wrong.
         what: String,
-        /// This side.
-        host: String,
-        /// The other side, as far as it said.
+        /// The plugin's side, as far as it said.
         plugin: String,
     },
 }
@@ -64,20 +62,30 @@ impl fmt::Display for LoadError {
             Self::NotFound { looked } => {
                 write!(f, "the plugin library was not found; looked for")?;
                 looked.iter().try_for_each(|line| write!(f, "\n  {line}"))?;
+                write!(f, "\n  host:   {}", host_side())?;
                 write!(f, "\nbuild it (cargo build) or name it with --library PATH")
             }
-            Self::Open { path, text } => write!(f, "cannot load {}: {text}", path.display()),
-            Self::NotAPlugin { path } => {
-                write!(f, "not a plugin: no symbol {} in {}", abi::VMSF_ENTRY_SYMBOL, path.display())
+            Self::Open { path, text } => {
+                write!(f, "cannot load {}: {text}", path.display())?;
+                both_sides(f, "does not load")
             }
-            Self::Refused { path, what, host, plugin } => {
-                write!(f, "{}: {what}\n  host:   {host}\n  plugin: {plugin}", path.display())
+            Self::NotAPlugin { path } => {
+                write!(f, "not a plugin: no symbol {} in {}", abi::VMSF_ENTRY_SYMBOL, path.display())?;
+                both_sides(f, "says nothing of its ABI")
+            }
+            Self::Refused { path, what, plugin } => {
+                write!(f, "{}: {what}", path.display())?;
+                both_sides(f, plugin)
             }
         }
     }
 }
 
 impl std::error::Error for LoadError {}
+
+fn both_sides(f: &mut fmt::Formatter<'_>, plugin: &str) -> fmt::Result {
+    write!(f, "\n  host:   {}\n  plugin: {plugin}", host_side())
+}
 
 /// A member of the table gave an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,9 +162,11 @@ impl Plugin {
     /// # Errors
     /// The file is no library, no plugin, or refuses this host; the text names both sides.
     pub fn load(path: &Path) -> Result<Arc<Self>, LoadError> {
+        // The loader would look for a name without a slash in the system's folders, not here.
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         // SAFETY: rule 13: running the library's initialisers is what loading a plugin means; whoever named the file trusts it. The
         // header, rule 1: it is made to be looked up at run time.
-        let library = unsafe { Library::new(path) }
+        let library = unsafe { Library::new(&whole) }
             .map_err(|e| LoadError::Open { path: path.to_owned(), text: source_text(&e) })?;
         let (api, info, abi) = negotiate(entry_of(&library, path)?, path)?;
         Ok(Arc::new(Self { api, info, abi, path: path.to_owned(), _library: library }))
@@ -213,12 +223,8 @@ fn negotiate(entry: abi::vmsf_entry_fn, path: &Path) -> Result<(abi::vmsf_api, I
     // SAFETY: rule 1: the entry function is pure and fills in the struct, whose size it is told.
     let code = unsafe { entry(&raw mut shake) };
     let info = read_info(&shake);
-    let refused = |what: String| LoadError::Refused {
-        path: path.to_owned(),
-        what,
-        host: host_side(),
-        plugin: plugin_side(info.as_ref(), &shake),
-    };
+    let refused =
+        |what: String| LoadError::Refused { path: path.to_owned(), what, plugin: plugin_side(info.as_ref(), &shake) };
     match code {
         abi::VMSF_OK => {}
         abi::VMSF_ERR_ABI => return Err(refused("host and plugin have no ABI major in common".to_owned())),

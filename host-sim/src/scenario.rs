@@ -8,7 +8,9 @@ mod locate;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use vms_failover_abi as abi;
 
 /// A checked scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,7 +148,8 @@ impl Call {
 }
 
 /// The six events of a monitored server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A network connection was made.
     Connected,
@@ -183,6 +186,19 @@ impl EventKind {
             Self::KeepAlive => "keep_alive",
             Self::ShutdownNormal => "shutdown_normal",
             Self::ShutdownAbnormal => "shutdown_abnormal",
+        }
+    }
+
+    /// What `notify` calls it: `VMSF_NOTIFY_…`.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Connected => abi::VMSF_NOTIFY_CONNECTED,
+            Self::Disconnected => abi::VMSF_NOTIFY_DISCONNECTED,
+            Self::Startup => abi::VMSF_NOTIFY_STARTUP,
+            Self::KeepAlive => abi::VMSF_NOTIFY_KEEP_ALIVE,
+            Self::ShutdownNormal => abi::VMSF_NOTIFY_SHUTDOWN_NORMAL,
+            Self::ShutdownAbnormal => abi::VMSF_NOTIFY_SHUTDOWN_ABNORMAL,
         }
     }
 }

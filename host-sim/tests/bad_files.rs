@@ -194,7 +194,20 @@ fn a_file_that_cannot_be_read_and_a_bad_command_line_give_exit_status_2() {
 fn a_missing_library_names_what_was_looked_for() {
     let (status, out, err) = host_sim(&["run", SCENARIO, "--library", "no/such/library.so"]);
     assert_eq!((status, out.as_str()), (2, ""));
-    assert!(err.contains("\n  no/such/library.so (--library)\n"), "{err}");
+    assert!(err.contains("\n  no/such/library.so (--library)\n") && err.contains("host-sim 0.1.0, ABI 1.0"), "{err}");
+}
+
+/// In the folder of the library: the system's loader alone would look elsewhere.
+#[test]
+fn a_library_is_found_by_its_bare_name() {
+    let library = host_sim::plugin::find(None).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_host-sim"))
+        .args(["run", SCENARIO, "--library"])
+        .arg(library.file_name().unwrap())
+        .current_dir(library.parent().unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -205,6 +218,7 @@ fn a_file_that_is_no_library_is_told() {
     let (status, _, err) = host_sim(&["run", SCENARIO, "--library", file.to_str().unwrap()]);
     assert_eq!(status, 2);
     assert!(err.starts_with(&format!("cannot load {}: ", file.display())), "{err}");
+    assert!(err.ends_with("\n  host:   host-sim 0.1.0, ABI 1.0\n  plugin: does not load\n"), "{err}");
 }
 
 /// Any other library of the system will do.
@@ -216,7 +230,13 @@ fn a_library_that_is_no_plugin_is_told() {
     let libc = libc.expect("this program is linked with a C library");
     let (status, _, err) = host_sim(&["run", SCENARIO, "--library", libc]);
     assert_eq!(status, 2);
-    assert_eq!(err.trim_end(), format!("not a plugin: no symbol vmsf_plugin_entry in {libc}"));
+    assert_eq!(
+        err,
+        format!(
+            "not a plugin: no symbol vmsf_plugin_entry in {libc}\n  host:   host-sim 0.1.0, ABI 1.0\n  \
+             plugin: says nothing of its ABI\n"
+        )
+    );
 }
 
 #[test]

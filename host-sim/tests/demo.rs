@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -108,16 +109,18 @@ fn processes(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// A port that is free at every address of the demo.
+/// A port that is free at every address of the demo, and given once. Not one of the system's choice: it chooses those for
+/// others, too, before the demo listens there.
 fn free_port() -> u16 {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
     let addresses = [10, 20, 11, 12, 13, 14].map(|last| std::net::Ipv4Addr::new(127, 0, 0, last));
-    loop {
-        let first = TcpListener::bind((addresses[0], 0)).unwrap();
-        let port = first.local_addr().unwrap().port();
-        if addresses[1..].iter().all(|address| TcpListener::bind((*address, port)).is_ok()) {
-            return port;
-        }
-    }
+    let is_free = |port: &u16| addresses.iter().all(|address| TcpListener::bind((*address, *port)).is_ok());
+    let next = || {
+        let given = GIVEN.fetch_add(1, Ordering::SeqCst);
+        // Below the system's own; another run of these tests begins elsewhere.
+        u16::try_from(10_000 + std::process::id().wrapping_mul(97).wrapping_add(given) % 20_000).unwrap()
+    };
+    std::iter::repeat_with(next).take(20_000).find(is_free).expect("a free port")
 }
 
 fn is_taken_over(line: &Value) -> bool {
@@ -245,10 +248,12 @@ fn what_cannot_be_used_is_refused_before_anything_begins() {
 #[test]
 fn a_library_that_is_no_plugin_is_refused_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
-    let output = command(&folder, free_port()).args(["--library", "/proc/self/exe"]).output().unwrap();
+    let output =
+        command(&folder, free_port()).args(["--library", "/proc/self/exe"]).stdout(Stdio::piped()).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("/proc/self/exe"), "{text}");
+    assert_eq!(output.stdout, b"", "nothing has begun");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     assert_eq!(processes(folder.path()), [""; 0]);
 }

@@ -57,10 +57,10 @@ unsafe impl Send for HostTable {}
 // SAFETY: as above; `event` and `begin` come from one thread at a time, which whoever delivers sees to (rule 5).
 unsafe impl Sync for HostTable {}
 
-/// Reads a struct that begins with its size: what the host has of it, the rest zero.
+/// Copies a struct that begins with its size: a larger one is of a later release and read as far as it is known here, a smaller one is refused.
 ///
 /// # Safety
-/// `from` is NULL or points to a readable u32 and to as many bytes as that says. All zeroes is a value of `T`, which is plain data.
+/// `from` is NULL or points to a readable u32 and to as many bytes as that says, which are a `T` as far as they are known.
 unsafe fn read_sized<T: Copy>(what: &str, from: *const T) -> Result<T, Error> {
     if from.is_null() {
         return Err(Error::null(what));

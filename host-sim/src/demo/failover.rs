@@ -22,9 +22,10 @@ use super::cast::{FAILOVER_SERVERS, Pace, configuration};
 use super::clock::SimClock;
 use super::process::bind_to_parent;
 use super::protocol::{self, Message, Speaker};
-use super::report::{Report, Reporter, Sign};
+use super::report::{Report, Reporter};
 use super::takeover::{Job, Performer};
 use crate::plugin::{Caller, CreateOptions, Event, Host, Instance, Mode, Operation, Plugin};
+use crate::scenario::EventKind;
 
 /// More connections than this at a time are closed at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -295,9 +296,9 @@ impl Ear {
         if speaker == Speaker::Supervisor {
             return self.hear_supervisor(&mut input, &server, handle);
         }
-        self.notify(&server, handle, Sign::Connected, None);
+        self.notify(&server, handle, EventKind::Connected, None);
         let outcome = self.hear_server(&mut input, &server, handle);
-        self.notify(&server, handle, Sign::Disconnected, None);
+        self.notify(&server, handle, EventKind::Disconnected, None);
         outcome
     }
 
@@ -306,11 +307,11 @@ impl Ear {
         while let Some(message) = ended(protocol::read(input))? {
             match message {
                 Message::Startup {} => {
-                    self.notify(server, handle, Sign::Startup, None);
+                    self.notify(server, handle, EventKind::Startup, None);
                     let _ = lock(&self.jobs).send(Job::Backup { server: server.to_owned() });
                 }
-                Message::KeepAlive { .. } => self.notify(server, handle, Sign::KeepAlive, None),
-                Message::ShutdownNormal {} => self.notify(server, handle, Sign::ShutdownNormal, None),
+                Message::KeepAlive { .. } => self.notify(server, handle, EventKind::KeepAlive, None),
+                Message::ShutdownNormal {} => self.notify(server, handle, EventKind::ShutdownNormal, None),
                 other => return Err(anyhow!("a server does not say {other:?}")),
             }
         }
@@ -327,32 +328,21 @@ impl Ear {
                 (None, Some(signal)) => format!("signal {signal}"),
                 (None, None) => "unknown".to_owned(),
             };
-            self.notify(server, handle, Sign::ShutdownAbnormal, Some(detail));
+            self.notify(server, handle, EventKind::ShutdownAbnormal, Some(detail));
         }
         Ok(())
     }
 
-    fn notify(&self, server: &str, handle: u64, sign: Sign, detail: Option<String>) {
+    fn notify(&self, server: &str, handle: u64, sign: EventKind, detail: Option<String>) {
         let at_ns = self.clock.now_ns();
         let outcome = {
             let _gate = lock(&self.gate);
-            self.caller.notify(handle, kind(sign), at_ns)
+            self.caller.notify(handle, sign.number(), at_ns)
         };
         self.reporter.say_at(at_ns, Report::Heard { server: server.to_owned(), sign, detail });
         if let Err(e) = outcome {
             self.fault(format!("{server}: {e}"));
         }
-    }
-}
-
-fn kind(sign: Sign) -> u32 {
-    match sign {
-        Sign::Connected => abi::VMSF_NOTIFY_CONNECTED,
-        Sign::Disconnected => abi::VMSF_NOTIFY_DISCONNECTED,
-        Sign::Startup => abi::VMSF_NOTIFY_STARTUP,
-        Sign::KeepAlive => abi::VMSF_NOTIFY_KEEP_ALIVE,
-        Sign::ShutdownNormal => abi::VMSF_NOTIFY_SHUTDOWN_NORMAL,
-        Sign::ShutdownAbnormal => abi::VMSF_NOTIFY_SHUTDOWN_ABNORMAL,
     }
 }
 

@@ -134,6 +134,8 @@ pub struct DemoArgs {
 /// Runs the demo. Gives the exit status: 0 if everything happened, 1 if not, 128 and the signal's number if a signal ended it.
 fn demo(args: &DemoArgs) -> Result<u8> {
     let library = crate::plugin::find(args.library.as_deref())?;
+    // Only a look: what cannot be used is told before anything begins.
+    crate::plugin::Plugin::load(&library)?;
     stage::check_addresses(args.port)?;
     let inbox = Inbox::new()?;
     let mut temporary = None;

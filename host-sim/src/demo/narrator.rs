@@ -5,9 +5,10 @@
 use serde_json::Value;
 use vms_failover_abi as abi;
 
-use super::report::{Report, Sign, Stamped};
+use super::report::{Report, Stamped};
 use super::timeline::{Entry, Severity, clock, duration, name};
 use super::world::{Machine, World};
+use crate::scenario::EventKind;
 
 /// The entry for a report that `world` has already taken in; none for a keep-alive, of which there are too many.
 #[must_use]
@@ -18,7 +19,7 @@ pub fn narrate(stamped: &Stamped, world: &World) -> Option<Entry> {
         Report::Ready { plugin, address } => {
             entry("ready", format!("has started the plugin {plugin}")).with("address", address.to_string())
         }
-        Report::Heard { sign: Sign::KeepAlive, .. } => return None,
+        Report::Heard { sign: EventKind::KeepAlive, .. } => return None,
         Report::Heard { server, sign, detail } => {
             heard(at_ms, *sign, detail.as_deref(), world.machine(server)).of(server)
         }
@@ -62,17 +63,17 @@ fn file_name(path: &std::path::Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn heard(at_ms: u64, sign: Sign, detail: Option<&str>, machine: Option<&Machine>) -> Entry {
+fn heard(at_ms: u64, sign: EventKind, detail: Option<&str>, machine: Option<&Machine>) -> Entry {
     let watched = machine.is_some_and(|machine| machine.health == "keep_alive");
     let (text, severity, quiet) = match sign {
-        Sign::Connected => ("connected".to_owned(), Severity::Note, true),
-        Sign::Startup => ("startup message".to_owned(), Severity::Note, true),
-        Sign::KeepAlive => ("keep-alive".to_owned(), Severity::Note, true),
-        Sign::Disconnected => {
+        EventKind::Connected => ("connected".to_owned(), Severity::Note, true),
+        EventKind::Startup => ("startup message".to_owned(), Severity::Note, true),
+        EventKind::KeepAlive => ("keep-alive".to_owned(), Severity::Note, true),
+        EventKind::Disconnected => {
             ("its connection is gone, which by itself proves nothing".to_owned(), Severity::Note, !watched)
         }
-        Sign::ShutdownNormal => ("says goodbye: a shutdown in good order".to_owned(), Severity::Warning, false),
-        Sign::ShutdownAbnormal => {
+        EventKind::ShutdownNormal => ("says goodbye: a shutdown in good order".to_owned(), Severity::Warning, false),
+        EventKind::ShutdownAbnormal => {
             let how = detail.unwrap_or("unknown");
             (format!("its supervisor reports an exit with an error ({how})"), Severity::Warning, false)
         }
@@ -221,7 +222,7 @@ mod tests {
             narrate(&stamped, &self.world)
         }
 
-        fn heard(&mut self, at_s: u64, server: &str, sign: Sign) -> Option<Entry> {
+        fn heard(&mut self, at_s: u64, server: &str, sign: EventKind) -> Option<Entry> {
             self.tell(at_s, Report::Heard { server: server.into(), sign, detail: None })
         }
 
@@ -237,8 +238,8 @@ mod tests {
     #[test]
     fn the_story_of_a_hang_in_words() {
         let mut stage = Stage::new();
-        assert!(stage.heard(10, "depot", Sign::Startup).unwrap().quiet);
-        assert_eq!(stage.heard(10, "depot", Sign::KeepAlive), None);
+        assert!(stage.heard(10, "depot", EventKind::Startup).unwrap().quiet);
+        assert_eq!(stage.heard(10, "depot", EventKind::KeepAlive), None);
         let change = |from: &str, to: &str| json!({"from": from, "to": to});
         let failed = json!({"from": "keep_alive", "to": "failed", "reason": "keep_alive_timeout",
             "failed_at_ns": 130 * SECOND});
@@ -273,7 +274,7 @@ mod tests {
     #[test]
     fn a_shutdown_says_when_it_becomes_a_failure() {
         let mut stage = Stage::new();
-        let goodbye = stage.heard(60, "campus", Sign::ShutdownNormal).unwrap();
+        let goodbye = stage.heard(60, "campus", EventKind::ShutdownNormal).unwrap();
         assert_eq!(
             (goodbye.text.as_str(), goodbye.severity),
             ("says goodbye: a shutdown in good order", Severity::Warning)

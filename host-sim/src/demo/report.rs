@@ -13,24 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::clock::SimClock;
-
-/// What a monitored server, or its supervisor, let the host know: what `notify` is called with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sign {
-    /// The server has connected.
-    Connected,
-    /// Its connection ended.
-    Disconnected,
-    /// Its startup message.
-    Startup,
-    /// A keep-alive message.
-    KeepAlive,
-    /// It is shutting down in good order.
-    ShutdownNormal,
-    /// Its supervisor: it has exited with an error.
-    ShutdownAbnormal,
-}
+use crate::scenario::EventKind;
 
 /// What happened at the failover host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +31,7 @@ pub enum Report {
         /// The server's id.
         server: String,
         /// What.
-        sign: Sign,
+        sign: EventKind,
         /// The signal or exit status that a supervisor reported.
         detail: Option<String>,
     },
@@ -186,7 +169,7 @@ mod tests {
 
     #[test]
     fn reports_survive_the_pipe() {
-        let report = Report::Heard { server: "arena".into(), sign: Sign::KeepAlive, detail: None };
+        let report = Report::Heard { server: "arena".into(), sign: EventKind::KeepAlive, detail: None };
         let line = serde_json::to_string(&Stamped { at_ns: 7, report }).unwrap();
         assert_eq!(line, r#"{"at_ns":7,"report":"heard","server":"arena","sign":"keep_alive","detail":null}"#);
         let back: Stamped = serde_json::from_str(&line).unwrap();

@@ -446,13 +446,14 @@ pub fn open_kept(folder: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::report::{Report, Sign};
+    use crate::demo::report::Report;
+    use crate::scenario::EventKind;
 
     #[test]
     fn the_bottom_line_counts_down_for_those_who_are_silent() {
         let mut world = World::new("0,60,0".parse().unwrap(), Pace::at(60));
         for (id, at_ns) in [("arena", 10 * SECOND), ("bridge", 100 * SECOND)] {
-            let report = Report::Heard { server: id.into(), sign: Sign::KeepAlive, detail: None };
+            let report = Report::Heard { server: id.into(), sign: EventKind::KeepAlive, detail: None };
             world.take(&Stamped { at_ns, report });
             world.note(id, |machine| machine.health = "keep_alive".to_owned());
         }

@@ -12,7 +12,8 @@ use vms_failover_abi as abi;
 
 use super::cast::{CAST, Member, Pace};
 use super::clock::{SECOND, SimClock};
-use super::report::{Report, Sign, Stamped};
+use super::report::{Report, Stamped};
+use crate::scenario::EventKind;
 
 /// A failure as the plugin declared it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub struct Machine {
     /// Who it is.
     pub member: &'static Member,
     /// When each kind of sign was heard last.
-    pub heard: HashMap<Sign, u64>,
+    pub heard: HashMap<EventKind, u64>,
     /// Whether its settings are backed up.
     pub backed_up: bool,
     /// The plugin's word for its health.
@@ -106,11 +107,11 @@ impl Machine {
     #[must_use]
     pub fn due_ns(&self, pace: &Pace) -> Option<u64> {
         let (sign, timeout_s) = match self.health.as_str() {
-            "connected" => (Sign::Connected, pace.others_s),
-            "started" => (Sign::Startup, pace.others_s),
-            "keep_alive" => (Sign::KeepAlive, pace.keep_alive_s),
-            "normal_shutdown" => (Sign::ShutdownNormal, pace.others_s),
-            "abnormal_shutdown" => (Sign::ShutdownAbnormal, pace.others_s),
+            "connected" => (EventKind::Connected, pace.others_s),
+            "started" => (EventKind::Startup, pace.others_s),
+            "keep_alive" => (EventKind::KeepAlive, pace.keep_alive_s),
+            "normal_shutdown" => (EventKind::ShutdownNormal, pace.others_s),
+            "abnormal_shutdown" => (EventKind::ShutdownAbnormal, pace.others_s),
             _ => return None,
         };
         self.heard.get(&sign).map(|heard| heard + timeout_s * SECOND)
@@ -241,7 +242,7 @@ mod tests {
         World::new(SimClock::starting_now(60), Pace::at(60))
     }
 
-    fn heard(at_ns: u64, sign: Sign) -> Stamped {
+    fn heard(at_ns: u64, sign: EventKind) -> Stamped {
         Stamped { at_ns, report: Report::Heard { server: "arena".into(), sign, detail: None } }
     }
 
@@ -260,16 +261,16 @@ mod tests {
         let pace = world.pace;
         assert_eq!(world.machines[0].due_ns(&pace), None);
         for stamped in [
-            heard(10, Sign::Startup),
+            heard(10, EventKind::Startup),
             health(11, "unknown", "started"),
-            heard(20, Sign::KeepAlive),
+            heard(20, EventKind::KeepAlive),
             health(21, "started", "keep_alive"),
-            heard(30, Sign::KeepAlive),
+            heard(30, EventKind::KeepAlive),
         ] {
             world.take(&stamped);
         }
         assert_eq!(world.machines[0].due_ns(&pace), Some(30 + pace.keep_alive_s * SECOND));
-        world.take(&heard(40, Sign::ShutdownAbnormal));
+        world.take(&heard(40, EventKind::ShutdownAbnormal));
         world.take(&health(41, "keep_alive", "abnormal_shutdown"));
         assert_eq!(world.machines[0].due_ns(&pace), Some(40 + pace.others_s * SECOND));
     }
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn a_failure_keeps_the_plugins_word_beside_the_deadline_computed_here() {
         let mut world = world();
-        world.take(&heard(5, Sign::KeepAlive));
+        world.take(&heard(5, EventKind::KeepAlive));
         world.take(&health(6, "unknown", "keep_alive"));
         let details = json!({"from": "keep_alive", "to": "failed", "reason": "keep_alive_timeout", "failed_at_ns": 77});
         world.take(&event(90, abi::VMSF_EVENT_HEALTH, 80, "health", details));
@@ -312,7 +313,7 @@ mod tests {
     #[test]
     fn reports_of_a_server_that_is_not_in_the_cast_change_nothing() {
         let mut world = world();
-        let report = Report::Heard { server: "nobody".into(), sign: Sign::Startup, detail: None };
+        let report = Report::Heard { server: "nobody".into(), sign: EventKind::Startup, detail: None };
         world.take(&Stamped { at_ns: 1, report });
         assert!(world.machines.iter().all(|machine| machine.heard.is_empty()));
     }

@@ -1,7 +1,7 @@
 //! JSON texts: what is none, doubled keys, too many values.
 
 use super::*;
-use crate::config::text::MAX_VALUES;
+use crate::config::text::{MAX_CONTAINERS, MAX_VALUES};
 use crate::config::{ParseError, document};
 
 #[test]
@@ -40,4 +40,12 @@ fn a_text_with_too_many_values_is_refused_while_reading() {
     text.push(']');
     let Err(ParseError::Json(error)) = Config::parse(text.as_bytes()) else { panic!("read") };
     assert!(error.starts_with("more than 10000000 values"), "{error}");
+}
+
+#[test]
+fn objects_and_lists_of_which_each_takes_much_memory_are_bounded_more_closely() {
+    let text = |items| format!("[{}0]", "{},[],".repeat(items / 2));
+    let Err(ParseError::Json(error)) = Config::parse(text(MAX_CONTAINERS).as_bytes()) else { panic!("read") };
+    assert!(error.starts_with("more than 1100000 objects and lists"), "{error}");
+    assert!(document(text(MAX_CONTAINERS - 2).as_bytes()).is_ok());
 }
