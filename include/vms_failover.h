@@ -68,10 +68,10 @@
  *     allowed; the image stays mapped all the same (VMSF_PLUGIN_RESIDENT). The host MUST stop before exit or before
  *     `ctx` dies; killing the process is always safe. Never call in from a static destructor, atexit, a signal handler
  *     or a fork child.
- * 14. Limits: configuration 256 MiB, edit 1 MiB, any other JSON 64 KiB in or out (config unlimited), ids 64 bytes,
- *     1,000,000 monitored servers. Past a limit VMSF_ERR_LIMIT or VMSF_ERR_BUSY, never unbounded memory. At most 20
- *     non-alarm entries a server a minute, then one `suppressed` with the count (health and takeover changes are never
- *     suppressed).
+ * 14. Limits: configuration 256 MiB, edit 1 MiB, any other JSON 64 KiB in or out (config, log and the status of all
+ *     unlimited), ids 64 bytes, 1,000,000 monitored servers. Past a limit VMSF_ERR_LIMIT or VMSF_ERR_BUSY, never
+ *     unbounded memory. At most 20 non-alarm entries a server a minute, then one `suppressed` with the count (health
+ *     and takeover changes are never suppressed).
  * 15. Files. Paths are absolute and UTF-8.
  *
  * JSON. Unknown keys from the host are VMSF_ERR_JSON in calls and faults in configurations; the host MUST ignore keys
@@ -98,6 +98,21 @@
  *    "supersedes":[9], "backup":{"path","sha256"}?, "store_folder":"<store_path>/<server id>",
  *    "server_communication":{"address","port"}?, "client_communication":{"address"}?, "open_api":{"host","port"}?}
  *   A `restore` has the same keys without backup and supersedes.
+ * The status (`status`; instants to come are {"utc", "ns", "in_ms"}, past ones {"utc", "ns"}, both by the clocks as
+ * they stand at the call):
+ *   {"schema":1, "name", "version", "utc", "state":"running", "poisoned":"text"?, "state_writable":true,
+ *    "mode":"standby", "holder":"id"?, "queue":["id"], "cluster":{"joined"}, "taken_as_given":["cluster",...],
+ *    "alarms":["code"], "servers":[{"id", "name", "health", "since"?, "reason"?, "failed_at"?, "deadline"?, "next",
+ *      "last_events":{"keep_alive":"utc"?, ...}, "link":"up", "authorized",
+ *      "takeover":{"state", "actor"?, "reason"?, "attempt", "place"?, "not_before"?, "operation":{"op", "operation",
+ *        "actor", "resumed", "deadline"?, "progress":{"permille", "text"}?}?},
+ *      "waits_for_operator", "alarms":["code"], "ready":{"ready", "reasons":["word"]}}]}
+ *   state: stopped, running, stopping, poisoned (then all else is what was known last). mode: standby, taking_over,
+ *   taken_over, restoring; holder: the server that is so. next: a sentence for people, what happens at the deadline.
+ *   taken_as_given: what this version does not look at, and shows as if it were in order: cluster, authorized, backup.
+ *   link: up, down, unknown. last_events: since the plugin was created. attempt: failed ones, of the takeover, once it
+ *   is taken over of the restore. place: in the queue, from 1. reasons: not_running, not_in_cluster, not_authorized,
+ *   no_backup, state_not_writable, slot_busy. No deadline runs, and none is shown, while the plugin is stopped.
  */
 #ifndef VMS_FAILOVER_H
 #define VMS_FAILOVER_H
@@ -518,11 +533,12 @@ typedef struct vmsf_api {
      */
     vmsf_result (*config)(vmsf_plugin p, char *buf, size_t cap, size_t *len);
     /*
-     The status of one server, or of all (`s` 0).
+     The status of one server, or of all (`s` 0), in the JSON described at the top (include/schema/status.json).
+     In worker mode it knows all that was reported before the call, with VMSF_HOST_DRIVES what the last poll took
+     in.
      [any-thread]
-     Memory: text out, rule 3.
+     Memory: text out, rule 3. It may grow between two calls: on VMSF_ERR_TOO_SMALL give more and try again.
      Errors: VMSF_ERR_TOO_SMALL.
-     Not yet: VMSF_ERR_UNSUPPORTED.
      Since: major 1.
      */
     vmsf_result (*status)(vmsf_plugin p, vmsf_server s, char *buf, size_t cap, size_t *len);

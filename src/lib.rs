@@ -20,6 +20,7 @@
 //! | [`ffi`] | the border: entry, guard, handles, text, the host's table; all `unsafe` | policy |
 //! | [`config`] | the configuration document, its bounds, its faults, edits | files, clocks |
 //! | [`log`] | entries in words and JSON, the limit on repetition | files, clocks |
+//! | [`status`] | the status in JSON and in sentences | lock, clock, file |
 //! | [`diagnostics`] | the `log` facade, bridged to the host | be called with a lock held |
 //! | [`state`] | the state directory: lock, kept configuration, numbers | be called with a lock held |
 //! | [`recordings`] | writes the recordings parameter into a settings text | files; any byte but the one line |
@@ -36,8 +37,8 @@
 //! # Deliberately absent
 //!
 //! No async runtime, no network, no child process, no thread beside the one worker, and none at all when the host drives. No cluster
-//! membership, authorization, backups, status, stored log or durable takeover state in this version: the table's members for these give
-//! `VMSF_ERR_UNSUPPORTED`, and what a takeover needs of them is taken as given.
+//! membership, authorization or backups in this version: the table's members for these give `VMSF_ERR_UNSUPPORTED`, and what a takeover
+//! needs of them is taken as given; the status says so.
 
 pub mod backup;
 pub mod config;
@@ -50,4 +51,5 @@ pub mod log;
 pub mod recordings;
 pub mod runtime;
 pub mod state;
+pub mod status;
 pub mod time;

@@ -12,7 +12,7 @@ use vms_failover_abi as abi;
 use crate::engine::output::{Block, Cause, Note, Output, What};
 use crate::engine::policy::ServerKey;
 use crate::state::document::Accepted;
-use crate::time::{Mono, SECOND_NS, Span};
+use crate::time::{Mono, SECOND_NS, Span, utc};
 
 /// Entries of one server a minute that change nothing; what comes beyond is counted, not written (header, rule 14).
 const NOTES_A_MINUTE: u32 = 20;
@@ -316,12 +316,6 @@ fn alarm_words(code: &str, cause: &Cause, named: Option<&Named>) -> (String, Val
         }
         _ => (code.replace('_', " "), Value::Null),
     }
-}
-
-/// `2026-01-01T00:00:00.000Z`; what lies outside the calendar is the epoch.
-fn utc(utc_ms: i64) -> String {
-    let time = chrono::DateTime::from_timestamp_millis(utc_ms).unwrap_or_default();
-    time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// The name of a severity.

@@ -32,6 +32,12 @@ impl Span {
     }
 }
 
+/// `2026-01-01T00:00:00.000Z`; what lies outside the calendar is the epoch.
+pub fn utc(utc_ms: i64) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(utc_ms).unwrap_or_default();
+    time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
 impl Add<Span> for Mono {
     type Output = Mono;
     fn add(self, span: Span) -> Mono {

@@ -40,7 +40,7 @@ const OTHERS: [(&str, Call, abi::vmsf_result); 14] = [
     ("restore", |p, s| call!(restore(p, s, null(), 0, null_mut())), abi::VMSF_ERR_STATE),
     // Not of the server: from a log line about the queue it would work, and end the takeover waited for.
     ("cancel", |p, _| call!(cancel(p, 0, null(), 0)), abi::VMSF_ERR_HANDLE),
-    ("status", |p, _| call!(status(p, 0, null_mut(), 0, &mut 0)), abi::VMSF_ERR_UNSUPPORTED),
+    ("status", |p, _| call!(status(p, 0, null_mut(), 0, &mut 0)), abi::VMSF_ERR_TOO_SMALL),
     ("log", |p, _| call!(log(p, 0, 1, null_mut(), 0, &mut 0)), abi::VMSF_ERR_TOO_SMALL),
     ("cluster", |p, _| call!(cluster(p, 1, null(), 0)), abi::VMSF_ERR_UNSUPPORTED),
 ];

@@ -34,6 +34,9 @@ fn hammer(p: u64, servers: &[AtomicU64], seed: usize, ending: &AtomicBool) -> Ve
         note("server", code, &[VMSF_OK, VMSF_ERR_NOT_FOUND]);
         let (mut room, mut len) = ([0; 8], 0);
         note("config", call!(config(p, room.as_mut_ptr(), 8, &mut len)), &[VMSF_ERR_TOO_SMALL]);
+        if round.is_multiple_of(16) {
+            note("status", call!(status(p, s, room.as_mut_ptr(), 8, &mut len)), &[VMSF_ERR_TOO_SMALL]);
+        }
         let code = call!(last_error(p, std::ptr::null_mut(), room.as_mut_ptr(), 8, &mut len));
         note("last_error", code, &[VMSF_OK, VMSF_ERR_TOO_SMALL]);
         if round.is_multiple_of(200) {

@@ -141,6 +141,29 @@ pub enum Effect {
     Ignored,
 }
 
+/// What the last message said of the network connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    /// Nothing was heard since the start.
+    #[default]
+    Unknown,
+    /// Something came over it.
+    Up,
+    /// It ended, and nothing has come since.
+    Down,
+}
+
+impl Link {
+    /// The name in the status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Link::Unknown => "unknown",
+            Link::Up => "up",
+            Link::Down => "down",
+        }
+    }
+}
+
 /// How long the plugin did not run.
 #[derive(Clone, Copy, Debug)]
 pub struct Pause {
@@ -216,6 +239,9 @@ pub struct Health {
     /// Messages were lost: no failure before this instant.
     not_before: Mono,
     last_event_at: Option<Mono>,
+    /// When each kind of message came last; the beginning of time is never.
+    heard_at: [Mono; EventKind::ALL.len()],
+    link: Link,
     /// An event came, in this life of the plugin or an earlier one.
     seen: bool,
     reason: Option<FailReason>,
@@ -235,6 +261,8 @@ impl Default for Health {
             paused_at: Mono(0),
             not_before: Mono(0),
             last_event_at: None,
+            heard_at: [Mono(0); EventKind::ALL.len()],
+            link: Link::Unknown,
             seen: false,
             reason: None,
             failed_at: Mono(0),
@@ -258,6 +286,16 @@ impl Health {
         self.reason.map(|reason| (reason, self.failed_at))
     }
 
+    /// When a message of this kind came last, in this life of the process.
+    pub fn heard_at(&self, kind: EventKind) -> Option<Mono> {
+        Some(self.heard_at[kind as usize]).filter(|at| *at > Mono(0))
+    }
+
+    /// What the last message said of the connection.
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
     /// `unknown` because the plugin started, not because nothing was ever heard.
     pub fn unknown_after_start(&self) -> bool {
         self.phase == Phase::Unknown && self.was_normal_before_start.is_some()
@@ -278,6 +316,13 @@ impl Health {
             Target::Ignore => Effect::Ignored,
         };
         self.last_event_at = Some(at);
+        self.heard_at[kind as usize] = at;
+        self.link = match kind {
+            EventKind::Connected | EventKind::Startup | EventKind::KeepAlive => Link::Up,
+            EventKind::Disconnected => Link::Down,
+            // Its supervisor may say so over another connection.
+            EventKind::ShutdownNormal | EventKind::ShutdownAbnormal => self.link,
+        };
         self.seen = true;
         self.raised = false;
         effect
@@ -430,7 +475,7 @@ impl Health {
     /// The plugin starts: what it knew of the server is old.
     pub fn start(&mut self, now: Mono) {
         let was_normal = self.phase == Phase::NormalShutdown || self.was_normal_before_start == Some(true);
-        *self = Health { seen: self.seen, ..Health::default() };
+        *self = Health { seen: self.seen, heard_at: self.heard_at, ..Health::default() };
         if self.seen {
             self.entered_at = now;
             self.clock = Clock::starting(now);

@@ -23,6 +23,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 mod timers;
+pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -300,7 +300,7 @@ impl Engine {
     }
 
     /// Those of the queue that are to be looked at, the first one first.
-    fn ranked(&self, unsettled: &Unsettled) -> Vec<ServerKey> {
+    pub(super) fn ranked(&self, unsettled: &Unsettled) -> Vec<ServerKey> {
         let mut waiting: Vec<ServerKey> = match unsettled {
             Unsettled::All => self.queue.iter().copied().collect(),
             Unsettled::Only(keys) => keys.iter().filter(|key| self.queue.contains(*key)).copied().collect(),

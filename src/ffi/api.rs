@@ -309,6 +309,20 @@ unsafe extern "C" fn config(p: vmsf_plugin, buf: *mut c_char, cap: usize, len: *
     })
 }
 
+unsafe extern "C" fn status(
+    p: vmsf_plugin,
+    s: vmsf_server,
+    buf: *mut c_char,
+    cap: usize,
+    len: *mut usize,
+) -> vmsf_result {
+    guard::call(Class::Reading, p, |instance| {
+        let status = instance.runtime.status(s)?;
+        // SAFETY: the host vouches for it (rule 3).
+        unsafe { text::write(&status, buf, cap, len) }
+    })
+}
+
 unsafe extern "C" fn recordings_ini(
     p: vmsf_plugin,
     s: vmsf_server,
@@ -494,10 +508,6 @@ fn unsupported(class: Class, p: vmsf_plugin, member: &str) -> vmsf_result {
     guard::call(class, p, |_| {
         Err(Error::new(abi::VMSF_ERR_UNSUPPORTED, format!("this version of the plugin does not do '{member}' yet")))
     })
-}
-
-unsafe extern "C" fn status(p: vmsf_plugin, _: vmsf_server, _: *mut c_char, _: usize, _: *mut usize) -> vmsf_result {
-    unsupported(Class::Reading, p, "status")
 }
 
 unsafe extern "C" fn cluster(p: vmsf_plugin, _: u32, _: *const c_char, _: usize) -> vmsf_result {

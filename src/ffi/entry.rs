@@ -19,7 +19,7 @@ unsafe impl Sync for Info {}
 static INFO: Info = Info(abi::vmsf_info {
     struct_size: size_of::<abi::vmsf_info>() as u32,
     config_schema: crate::config::SCHEMA,
-    status_schema: 1,
+    status_schema: crate::status::SCHEMA,
     reserved: 0,
     id: c"vms-failover".as_ptr(),
     name: c"VMS failover".as_ptr(),

@@ -206,11 +206,15 @@ mod tests {
             // SAFETY: as above (rule 4).
             assert_eq!(unsafe { (API.now_ns)(p, next) }, abi::VMSF_OK);
             // SAFETY: as above (rule 4).
-            assert_eq!(unsafe { (API.status)(p, 0, null, 0, len) }, abi::VMSF_ERR_UNSUPPORTED);
+            assert_eq!(unsafe { (API.status)(p, 0, null, 0, len) }, abi::VMSF_ERR_TOO_SMALL);
             // SAFETY: as above (rule 4).
             assert_eq!(unsafe { (API.last_error)(p, null.cast(), null, 0, len) }, abi::VMSF_ERR_TOO_SMALL);
             let last = instance::get(p).unwrap().last_error().unwrap();
-            assert!(drives || last.code == abi::VMSF_ERR_UNSUPPORTED, "{last:?}");
+            assert_eq!(last.code, abi::VMSF_ERR_POISONED, "{last:?}");
+            let status = instance::get(p).unwrap().runtime.status(0).unwrap();
+            let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+            assert_eq!((&status["state"], &status["poisoned"]), (&json!("poisoned"), &json!("injected")));
+            assert_eq!(status["servers"][0]["id"], "a");
             for _ in 0..2 {
                 // SAFETY: as above (rule 4).
                 assert_eq!(unsafe { (API.poll)(p, 6, 6, next) }, abi::VMSF_ERR_POISONED);

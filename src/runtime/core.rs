@@ -13,11 +13,12 @@ use super::inbox::Mailbox;
 use super::servers::Servers;
 use crate::config::Config;
 use crate::engine::command::{Command, Input, Refusal};
-use crate::engine::output::{Alarm, Cause, Operation, Outcome, Output, What};
+use crate::engine::output::{Alarm, Cause, Note, Operation, Outcome, Output, What};
 use crate::engine::policy::{Policy, ServerKey};
 use crate::engine::{Engine, Facts, Ran};
 use crate::log::{Entry, Limiter, Named, Subject, Verdict};
 use crate::state::document::{self, Accepted, Document};
+use crate::status::{Picture, Portrait, Rules};
 use crate::time::{Mono, SECOND_NS, Span};
 
 /// Accepted calls that wait for a poll; more are refused until it comes.
@@ -87,6 +88,8 @@ pub struct Core {
     next_seq: u64,
     scratch: Vec<Output>,
     host_is_slow: bool,
+    /// The last progress told: operation, thousandths, words.
+    progress: Option<(u64, u32, String)>,
     /// Counts what has to be on disk; `saved` is how far the disk has followed.
     version: u64,
     saved: u64,
@@ -139,6 +142,7 @@ impl Core {
             next_seq: numbers.next_seq,
             scratch: Vec::new(),
             host_is_slow: false,
+            progress: None,
             version: 1,
             saved: 0,
             reserved_seq: numbers.next_seq,
@@ -468,6 +472,39 @@ impl Core {
         self.poisoned = true;
     }
 
+    /// What is known at this instant of the instance and of these servers, in plain copies.
+    pub fn look<'a>(&self, asked: &[(&'a Named, &'a str, ServerKey)], now: Now) -> Picture<'a> {
+        let (engine, policy) = (&self.engine, self.engine.policy());
+        let id = |key: ServerKey| self.named(key).map(|named| named.id);
+        let queue = engine.queue_in_order();
+        let places: BTreeMap<ServerKey, usize> = queue.iter().enumerate().map(|(n, key)| (*key, n + 1)).collect();
+        let portrait = |(named, name, key): &(&'a Named, &'a str, ServerKey)| {
+            // One that a later poll brings, or takes, is not known here under this handle.
+            let known = self.servers.by_key(*key).is_some_and(|entry| entry.named.handle == named.handle);
+            let view = engine.view(*key).filter(|_| known).unwrap_or_default();
+            let op = view.operation.as_ref().map(|operation| operation.id);
+            let progress = self.progress.as_ref().filter(|(of, ..)| Some(*of) == op);
+            let progress = progress.map(|(_, permille, text)| (*permille, text.clone()));
+            Portrait { id: &named.id, name, place: places.get(key).copied().filter(|_| known), view, progress }
+        };
+        Picture {
+            monitoring: engine.is_running(),
+            state_writable: self.write_again_at.is_none(),
+            host_slow: self.host_is_slow,
+            joined: engine.is_joined(),
+            mode: engine.slot().and_then(|key| engine.takeover_state(key)).unwrap_or_default(),
+            holder: engine.slot().and_then(id),
+            rules: Rules {
+                automatic_takeover: policy.automatic_takeover,
+                automatic_restore: policy.automatic_restore,
+                restore_stable_s: policy.restore_stable.whole_ms() / 1000,
+            },
+            servers: asked.iter().map(portrait).collect(),
+            queue: queue.into_iter().filter_map(id).collect(),
+            ..Picture::blank(now.mono, now.utc_ms)
+        }
+    }
+
     fn take_mail(&mut self, mailbox: &Mailbox, now: Now) {
         let (lost, event) = mailbox.take();
         // Posted by a thread that stalled while the server was removed: its key may be another's by now.
@@ -524,6 +561,9 @@ impl Core {
     fn record(&mut self, mut out: Vec<Output>, now: Now) {
         for output in out.drain(..) {
             self.version += u64::from(!matches!(output.what, What::Note(_)));
+            if let What::Note(Note::Progress { op, permille, text }) = &output.what {
+                self.progress = Some((*op, *permille, text.clone()));
+            }
             let server = output.server.and_then(|key| self.named(key));
             if let Some(server) = output.server.and_then(|key| self.servers.by_key(key)) {
                 let only = output.server.is_some_and(|key| self.engine.keep_alive_only_rearms(key));

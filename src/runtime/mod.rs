@@ -9,6 +9,7 @@ pub mod configure;
 mod core;
 mod durable;
 mod inbox;
+mod reading;
 mod request;
 mod servers;
 #[cfg(test)]

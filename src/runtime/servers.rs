@@ -23,7 +23,7 @@ pub struct Entry {
     /// Its messages.
     pub mailbox: Arc<Mailbox>,
     /// Place in the configuration.
-    place: usize,
+    pub place: usize,
 }
 
 /// All monitored servers of an instance.
@@ -60,6 +60,11 @@ impl Servers {
     pub fn after(&self, entry: Option<&Entry>) -> Option<&Entry> {
         let place = entry.map_or(0, |entry| entry.place + 1);
         self.by_key(*self.order.get(place)?)
+    }
+
+    /// All of them, in configuration order.
+    pub fn in_order(&self) -> impl Iterator<Item = &Entry> {
+        self.order.iter().filter_map(|key| self.by_key(*key))
     }
 
     /// The servers of `config`: those that stay keep handle and key, new ones get their own. Keys of removed servers are given again
