@@ -6,6 +6,8 @@ use crate::engine::output::{Block, TakeoverState};
 use crate::engine::view::WayBack;
 use crate::time::{Mono, utc};
 
+const DAY_MS: i64 = 86_400_000;
+
 /// What happens next, when, and unless what.
 pub fn next(picture: &Picture<'_>, server: &Portrait<'_>) -> String {
     if picture.poisoned.is_some() {
@@ -119,8 +121,10 @@ fn lacks(block: Block) -> &'static str {
 
 /// The time of day, and the date where it is another day.
 fn clock(picture: &Picture<'_>, at: Mono) -> String {
-    let (now, at) = (utc(picture.utc_ms), utc(picture.utc_ms_of(at)));
+    let (now_ms, at_ms) = (picture.utc_ms, picture.utc_ms_of(at));
+    let at = utc(at_ms);
     let (date, time) = at.split_once('T').unwrap_or(("", &at));
     let time = time.get(..8).unwrap_or(time);
-    if now.starts_with(date) { format!("{time} UTC") } else { format!("{date} {time} UTC") }
+    let same_day = now_ms.div_euclid(DAY_MS) == at_ms.div_euclid(DAY_MS);
+    if same_day { format!("{time} UTC") } else { format!("{date} {time} UTC") }
 }
