@@ -19,10 +19,10 @@
 //! | [`runtime`] | one instance: clock, lock, inbox, worker or poll, delivery | touch a host pointer; hold a lock in a callback |
 //! | [`ffi`] | the border: entry, guard, handles, text, the host's table; all `unsafe` | policy |
 //! | [`config`] | the configuration document, its bounds, its faults, edits | files, clocks |
-//! | [`log`] | entries in words and JSON, the limit on repetition | files, clocks |
+//! | [`log`] | entries in words and JSON, the limit on repetition; `log::store` keeps them on disk | clocks; be called with the core's lock held |
 //! | [`status`] | the status in JSON and in sentences | lock, clock, file |
 //! | [`diagnostics`] | the `log` facade, bridged to the host | be called with a lock held |
-//! | [`state`] | the state directory: lock, kept configuration, numbers | be called with a lock held |
+//! | [`state`] | the state directory: lock, durable state and kept configuration in two generations each | be called with the core's lock held |
 //! | [`recordings`] | writes the recordings parameter into a settings text | files; any byte but the one line |
 //! | [`backup`] | finds the newest settings backup of a server | write |
 //! | [`handle`], [`time`], [`error`] | checked handles, instants, the one error | know anything of the rest |
@@ -31,6 +31,7 @@
 //!
 //! - A callback runs with no lock held, one at a time, in order; what it calls in comes back through the inbox.
 //! - An event's time is taken at the call, so a busy worker never fails a server that spoke in time.
+//! - Durable before acted on: a call returns, and `begin` is called, once what was accepted or decided is on disk.
 //! - A panic ends at the border or in the worker and poisons the instance; the host goes on.
 //! - Everything is bounded: lists, queues, texts, reports.
 //!
