@@ -76,7 +76,7 @@ impl Host for Told {
             resumed: operation.flags & abi::VMSF_OP_RESUMED != 0,
         });
         // Now and then answered in here, which promises nothing about the disk.
-        if let Some(caller) = self.0.caller.get().filter(|_| operation.id % 5 == 0) {
+        if let Some(caller) = self.0.caller.get().filter(|_| operation.id.is_multiple_of(5)) {
             tell(&Fact::Answering { op: operation.id, ok: true });
             if let Err(error) = caller.complete(operation.id, abi::VMSF_OUTCOME_OK, "", &[]) {
                 tell(&Fact::AnswerRefused { op: operation.id, error: error.name });

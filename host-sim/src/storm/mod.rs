@@ -168,7 +168,7 @@ fn show_progress(kill: u32, kills: u32, checker: &Checker) {
     let _ = match (err.is_terminal(), kill == kills) {
         (true, false) => write!(err, "\r{text} "),
         (true, true) => writeln!(err, "\r{text} "),
-        (false, _) if kill % SHOWN_EVERY == 0 => writeln!(err, "{text}"),
+        (false, _) if kill.is_multiple_of(SHOWN_EVERY) => writeln!(err, "{text}"),
         _ => Ok(()),
     };
 }
