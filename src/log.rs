@@ -269,6 +269,7 @@ fn note_words(kind: &Note) -> Draft {
             "more messages than the plugin could take in; the server is given a normal restart's time".into(),
             Value::Null,
         ),
+        Note::Claimed => note(info, "claimed", "the place in the queue is the operator's now".to_owned(), Value::Null),
         Note::Overtaken { call } => {
             note(info, "overtaken", format!("an accepted {call} found nothing to do any more"), json!({ "call": call }))
         }

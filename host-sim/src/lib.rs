@@ -7,7 +7,8 @@
 //! [`trace`] (lines) → [`expect`] (compared) or [`explain`] (told).
 //!
 //! [`plugin`] is the border to the library and the only room with `unsafe`; [`random`] makes scenarios from seeds;
-//! [`commands`] is what the program does with all that. `host-sim demo` (`demo`, on Linux) plays the whole job with real processes.
+//! [`commands`] is what the program does with all that. `host-sim demo` (`demo`, on Linux) plays the whole job with real processes;
+//! `host-sim storm` ([`storm`]) kills such a process again and again.
 
 pub mod commands;
 #[cfg(target_os = "linux")]
@@ -19,4 +20,5 @@ pub mod plugin;
 pub mod random;
 pub mod run;
 pub mod scenario;
+pub mod storm;
 pub mod trace;

@@ -21,6 +21,10 @@ enum Command {
     Demo(host_sim::demo::Command),
     Run(RunArgs),
     Random(RandomArgs),
+    Storm(host_sim::storm::StormArgs),
+    /// One life of the storm
+    #[command(hide = true)]
+    StormHost(host_sim::storm::LifeArgs),
 }
 
 /// Run scenarios in virtual time and print what happened as JSON Lines
@@ -80,5 +84,7 @@ fn main() -> ExitCode {
         Command::Random(RandomArgs { seed, print, library }) => {
             commands::run_random(seed, print, library.library.as_deref())
         }
+        Command::Storm(args) => host_sim::storm::run(&args),
+        Command::StormHost(args) => host_sim::storm::host::run(&args),
     })
 }

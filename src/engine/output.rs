@@ -120,6 +120,8 @@ pub enum Note {
     Paused(Span),
     /// More messages than the list holds; the server gets a normal restart's time.
     EventsLost,
+    /// A server that was queued already waits for an operator now, whose call began it anew.
+    Claimed,
     /// An accepted call found its work done or undone when its turn came.
     Overtaken {
         /// The call.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::health::{FailReason, Phase};
-use super::output::{Actor, Alarm, Block, Cause, Operation, OperationKind, Outcome, Output, TakeoverState, What};
+use super::output::{Actor, Alarm, Block, Cause, Note, Operation, OperationKind, Outcome, Output, TakeoverState, What};
 use super::policy::ServerKey;
 use super::restore::Stability;
 use super::{Engine, Server};
@@ -218,6 +218,9 @@ impl Engine {
         takeover.hold = None;
         if takeover.state == TakeoverState::None {
             self.change(key, TakeoverState::Queued, why, out);
+        } else {
+            let Why { actor, request, .. } = why;
+            out.push(Output { server: Some(key), actor, request, what: What::Note(Note::Claimed) });
         }
         self.end(key, Alarm::TakeoverRequired, out);
         self.unsettled.mark(key);

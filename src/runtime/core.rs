@@ -95,7 +95,9 @@ pub struct Core {
     saved: u64,
     /// Log numbers below this one are reserved on disk.
     reserved_seq: u64,
-    /// And ids below this one.
+    /// Entries with numbers below this one were given to the log.
+    logged_seq: u64,
+    /// Ids below this one are reserved on disk.
     reserved_id: u64,
     /// The engine is deciding. Still so after it, a panic has left half a decision, which must not reach the disk.
     deciding: bool,
@@ -146,6 +148,7 @@ impl Core {
             version: 1,
             saved: 0,
             reserved_seq: numbers.next_seq,
+            logged_seq: numbers.next_seq,
             reserved_id: numbers.next_id,
             deciding: false,
             unconfirmed: Vec::new(),
@@ -272,9 +275,25 @@ impl Core {
         self.poisoned || self.deciding
     }
 
-    /// Whether this log number is reserved on disk.
-    pub fn is_reserved(&self, seq: u64) -> bool {
-        seq < self.reserved_seq
+    /// Whether all log numbers given out are reserved on disk.
+    pub fn is_all_reserved(&self) -> bool {
+        self.next_seq <= self.reserved_seq
+    }
+
+    /// What waits to be delivered and was not given to the log yet.
+    pub fn take_unlogged(&mut self, also_unreserved: bool) -> Vec<Entry> {
+        let until = if also_unreserved { self.next_seq } else { self.reserved_seq.min(self.next_seq) };
+        let fresh = self.logged_seq..until;
+        let entries = self.outbox.iter().rev().filter_map(|delivery| match delivery {
+            Delivery::Entry(entry) => Some(entry),
+            Delivery::Begin(..) => None,
+        });
+        // The new ones are at the end.
+        let entries = entries.skip_while(|entry| entry.seq >= until).take_while(|entry| fresh.contains(&entry.seq));
+        let mut entries: Vec<Entry> = entries.cloned().collect();
+        entries.reverse();
+        self.logged_seq = self.logged_seq.max(until);
+        entries
     }
 
     /// The durable state as it stands.
@@ -560,7 +579,8 @@ impl Core {
     /// Numbers what the engine decided; gives the emptied list back for the next time.
     fn record(&mut self, mut out: Vec<Output>, now: Now) {
         for output in out.drain(..) {
-            self.version += u64::from(!matches!(output.what, What::Note(_)));
+            self.version +=
+                u64::from(!matches!(output.what, What::Note(_)) || matches!(output.what, What::Note(Note::Claimed)));
             if let What::Note(Note::Progress { op, permille, text }) = &output.what {
                 self.progress = Some((*op, *permille, text.clone()));
             }

@@ -28,19 +28,25 @@ impl Runtime {
             }
             core.snapshot()
         };
+        // What the state has changed by is in the log first: a kill must not leave a change that nobody tells of.
+        let logged = self.log_what_waits(false);
         let written = self.store.save(&snapshot.document);
         let now = self.now();
         let mut core = self.core.lock();
         match written {
             Ok(_) => {
                 core.was_saved(&snapshot, now);
+                drop(core);
+                // The host may call in from its log, here and below.
+                drop(writing);
+                self.log_failed(logged);
                 Ok(())
             }
             Err(error) => {
                 let news = core.was_not_saved(now);
                 drop(core);
-                // The host may call in from its log.
                 drop(writing);
+                self.log_failed(logged);
                 if news {
                     log::error!("the state cannot be written, it is tried again every 10 s: {}", error.text);
                 }
@@ -72,22 +78,31 @@ impl Runtime {
         true
     }
 
-    /// Writes an entry to the log before the host hears of it.
-    pub(super) fn keep_entry(&self, seq: u64, json: &str) {
-        if !self.core.lock().is_reserved(seq) {
+    /// Writes what waits to be delivered to the log, before the host hears of it.
+    pub(super) fn log_before_delivery(&self) {
+        if !self.core.lock().is_all_reserved() {
             // Told above; a number that is not reserved can repeat after a power loss only.
             let _ = self.commit();
         }
+        self.log_failed(self.log_what_waits(true));
+    }
+
+    /// In order, each once. The log's lock is held from taking to writing, so that two threads keep the order.
+    fn log_what_waits(&self, also_unreserved: bool) -> Result<(), Error> {
         let mut log = self.log.lock();
-        let Some(store) = log.as_mut() else { return };
-        let kept = match store.append(seq, json) {
-            Err(error) if error.code == abi::VMSF_ERR_LIMIT => {
-                store.append(seq, &format!("{{\"seq\":{seq},\"severity\":\"warning\",\"code\":\"too_long\",\"text\":\"an entry was too long to be kept\"}}"))
-            }
-            kept => kept,
-        };
-        drop(log);
-        self.log_failed(kept);
+        let Some(store) = log.as_mut() else { return Ok(()) };
+        let entries = self.core.lock().take_unlogged(also_unreserved);
+        let mut result = Ok(());
+        for entry in entries {
+            let (seq, json) = (entry.seq, entry.words().json);
+            result = match store.append(seq, &json) {
+                Err(error) if error.code == abi::VMSF_ERR_LIMIT => {
+                    store.append(seq, &format!("{{\"seq\":{seq},\"severity\":\"warning\",\"code\":\"too_long\",\"text\":\"an entry was too long to be kept\"}}"))
+                }
+                kept => kept,
+            };
+        }
+        result
     }
 
     fn log_failed(&self, kept: Result<(), Error>) {

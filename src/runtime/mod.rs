@@ -544,13 +544,15 @@ impl Runtime {
     /// Delivers what waits now and nothing that comes of it, each thing with no lock held.
     fn deliver_what_waits(&self) {
         let waiting = self.core.lock().outbox_len();
+        if waiting > 0 {
+            self.log_before_delivery();
+        }
         for _ in 0..waiting {
             let Some(delivery) = self.core.lock().pop() else { break };
             // What the plugin itself needs, a look at the disk for one, is none of the host's time.
             let took = match delivery {
                 Delivery::Entry(entry) => {
                     let words = entry.words();
-                    self.keep_entry(entry.seq, &words.json);
                     timed(|| {
                         diagnostics::mirror(&entry, &words);
                         self.host.event(&entry, &words);
