@@ -91,7 +91,7 @@ fn host(args: &FailoverArgs, reporter: &Reporter) -> Result<()> {
     instance.start().context("the plugin does not start")?;
     reporter.say(Report::Ready { plugin: instance.plugin().info().to_string(), address });
 
-    let gate = Arc::new(Mutex::new(()));
+    let gate = Arc::new(Mutex::new(Gate::default()));
     let ear = Ear::new(instance.caller(), args.clock, gate.clone(), reporter.clone(), jobs.clone())?;
     std::thread::spawn(move || accept(&listener, &Arc::new(ear)));
     let end = jobs.clone();
@@ -114,6 +114,8 @@ fn host(args: &FailoverArgs, reporter: &Reporter) -> Result<()> {
         pulse.stop();
         driver.map_or(Ok(()), |driver| driver.join().map_err(|_| anyhow!("the driver panicked"))?)
     })?;
+    // The servers go on talking until they are gone, but not to an instance that ends.
+    lock(&gate).closed = true;
     end_of(&mut instance)
 }
 
@@ -238,7 +240,7 @@ impl Pulse {
 }
 
 /// Moves the plugin's time until told to stop.
-fn drive(instance: &Instance, clock: SimClock, gate: &Mutex<()>, pulse: &Pulse) -> Result<()> {
+fn drive(instance: &Instance, clock: SimClock, gate: &Mutex<Gate>, pulse: &Pulse) -> Result<()> {
     loop {
         pulse.forget();
         let next_ns = {
@@ -252,12 +254,18 @@ fn drive(instance: &Instance, clock: SimClock, gate: &Mutex<()>, pulse: &Pulse) 
     }
 }
 
+/// Held during `poll`, so that no event is stamped later than the poll that takes it in and has its stamp cut.
+#[derive(Default)]
+struct Gate {
+    /// The host is leaving: what is still heard is nobody's any more.
+    closed: bool,
+}
+
 /// What hears the monitored servers.
 struct Ear {
     caller: Caller,
     clock: SimClock,
-    /// Held during `poll`, so that no event is stamped later than the poll that takes it in and has its stamp cut.
-    gate: Arc<Mutex<()>>,
+    gate: Arc<Mutex<Gate>>,
     reporter: Reporter,
     jobs: Mutex<Sender<Job>>,
     servers: Vec<(String, u64)>,
@@ -268,7 +276,7 @@ impl Ear {
     fn new(
         caller: Caller,
         clock: SimClock,
-        gate: Arc<Mutex<()>>,
+        gate: Arc<Mutex<Gate>>,
         reporter: Reporter,
         jobs: Sender<Job>,
     ) -> Result<Self> {
@@ -336,7 +344,10 @@ impl Ear {
     fn notify(&self, server: &str, handle: u64, sign: EventKind, detail: Option<String>) {
         let at_ns = self.clock.now_ns();
         let outcome = {
-            let _gate = lock(&self.gate);
+            let gate = lock(&self.gate);
+            if gate.closed {
+                return;
+            }
             self.caller.notify(handle, sign.number(), at_ns)
         };
         self.reporter.say_at(at_ns, Report::Heard { server: server.to_owned(), sign, detail });
