@@ -7,12 +7,17 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 
+// These lay symbolic links, pipes and permissions, as only Unix has them.
+#[cfg(unix)]
 mod checking;
+#[cfg(unix)]
 mod crashes;
+#[cfg(unix)]
 mod failures;
 mod full_disk;
 mod naming;
 mod random;
+#[cfg(unix)]
 mod retention;
 mod slices;
 
