@@ -1,0 +1,154 @@
+//! Hashing again, what is known without hashing, and the choice at a takeover.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+
+#[test]
+fn a_published_backup_is_not_read_again_while_it_is_as_it_was() {
+    let place = Place::with(3);
+    let choice = place.folder.newest_good(&place.checks).unwrap();
+    assert!(matches!(choice.pick, Pick::Good(backup) if backup.number == 3));
+    assert_eq!(choice.skipped, []);
+}
+
+#[test]
+fn what_was_never_checked_or_has_changed_needs_a_check_before_a_takeover() {
+    let mut place = Place::with(2);
+    let newest = place.name(2);
+    let pick = place.folder.newest_good(&Checks::default()).unwrap().pick;
+    assert_eq!(pick, Pick::NeedsCheck(newest), "after a start");
+    // The same bytes, written anew.
+    damage(&place.archive(2), b"archive 2", 1);
+    assert_eq!(place.folder.newest_good(&place.checks).unwrap().pick, Pick::NeedsCheck(newest));
+    assert_eq!(place.newest_good(), Some(2));
+    assert!(matches!(place.folder.newest_good(&place.checks).unwrap().pick, Pick::Good(_)));
+}
+
+#[test]
+fn damage_of_each_kind_is_found_and_the_next_good_one_taken() {
+    type Damage = fn(&Place);
+    let kinds: [(&str, Damage); 9] = [
+        ("has the SHA-256", |place| damage(&place.archive(3), b"archive 4", 1)),
+        ("has 3 bytes, by its manifest 9", |place| fs::write(place.archive(3), "arc").unwrap()),
+        ("has 0 bytes", |place| fs::write(place.archive(3), "").unwrap()),
+        ("its manifest is not there", |place| fs::remove_file(place.manifest(3)).unwrap()),
+        ("its manifest can't be read", |place| fs::write(place.manifest(3), "{").unwrap()),
+        ("is of another backup", |place| assert!(fs::copy(place.manifest(2), place.manifest(3)).is_ok())),
+        ("more than 65536", |place| fs::write(place.manifest(3), " ".repeat(65_537)).unwrap()),
+        ("is a symbolic link", |place| {
+            let path = place.archive(3);
+            fs::remove_file(&path).unwrap();
+            symlink(place.archive(2), path).unwrap();
+        }),
+        ("its manifest is a directory", |place| {
+            fs::remove_file(place.manifest(3)).unwrap();
+            fs::create_dir(place.manifest(3)).unwrap();
+        }),
+    ];
+    for (reason, spoil) in kinds {
+        let mut place = Place::with(3);
+        spoil(&place);
+        let choice = place.find();
+        assert!(matches!(&choice.pick, Pick::Good(backup) if backup.number == 2), "{reason}: {choice:?}");
+        assert_eq!(choice.skipped.len(), 1);
+        assert_eq!(choice.skipped[0].path, place.archive(3));
+        assert!(matches!(&choice.skipped[0].flaw, Flaw::Damaged(why) if why.contains(reason)), "{choice:?}");
+        assert_eq!(place.folder.newest_good(&place.checks).unwrap(), choice, "and is known from then on");
+    }
+}
+
+#[test]
+fn every_flipped_byte_of_a_manifest_is_noticed_or_harmless() {
+    let mut place = Place::with(2);
+    let whole = fs::read(place.manifest(2)).unwrap();
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(place.manifest(2), &flipped).unwrap();
+        place.checks = Checks::default();
+        let choice = place.find();
+        let Pick::Good(good) = choice.pick else { panic!("{at}") };
+        // White space, and the case of the server's id, say nothing.
+        let same = serde_json::from_slice::<serde_json::Value>(&flipped).is_ok();
+        assert!(good.number == 1 || (good.number == 2 && same), "byte {at}");
+    }
+}
+
+#[test]
+fn another_manifest_asks_for_another_check() {
+    let mut place = Place::with(1);
+    let text = fs::read_to_string(place.manifest(1)).unwrap();
+    let Pick::Good(good) = place.find().pick else { panic!() };
+    fs::write(place.manifest(1), text.replace(&good.sha256, &"0".repeat(64))).unwrap();
+    assert_eq!(place.folder.newest_good(&place.checks).unwrap().pick, Pick::NeedsCheck(place.name(1)));
+    assert_eq!(place.newest_good(), None);
+}
+
+#[test]
+fn an_archive_that_changes_while_it_is_verified_is_not_noted() {
+    let place = Place::with(1);
+    let mut verify = place.folder.verify(place.name(1));
+    assert_eq!(verify.step(3), Progress::More);
+    damage(&place.archive(1), b"archive 9", 1);
+    assert_eq!(verify.step(3), Progress::More);
+    let Progress::Done(Verified::Not(Flaw::Unreadable(why))) = verify.step(3) else { panic!() };
+    assert!(why.contains("changed while it was read"), "{why}");
+}
+
+#[test]
+fn a_search_ends_though_somebody_goes_on_writing() {
+    let mut place = Place::with(2);
+    place.checks = Checks::default();
+    let mut find = place.folder.find();
+    for age in 0..100 {
+        damage(&place.archive(2), b"archive 2", age);
+        if let Progress::Done(choice) = find.step(4, &mut place.checks) {
+            let choice = choice.unwrap();
+            assert!(matches!(choice.pick, Pick::Good(backup) if backup.number == 1));
+            assert!(matches!(choice.skipped[0].flaw, Flaw::Unreadable(_)));
+            return;
+        }
+    }
+    panic!("no end");
+}
+
+#[test]
+fn what_may_not_be_read_is_skipped_and_heals() {
+    let mut place = Place::with(2);
+    let mode = |mode| fs::set_permissions(place.archive(2), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o000);
+    if File::open(place.archive(2)).is_ok() {
+        eprintln!("skipped: this user may read everything");
+        return;
+    }
+    let name = place.name(2);
+    let Verified::Checked(checked) = verify(&place.folder, name) else { panic!() };
+    assert!(matches!(checked.flaw(), Some(Flaw::Unreadable(_))));
+    mode(0o600);
+    place.checks.note(name, checked);
+    assert_eq!(place.newest_good(), Some(1), "until the next check");
+    let Verified::Checked(checked) = verify(&place.folder, name) else { panic!() };
+    place.checks.note(name, checked);
+    assert_eq!(place.newest_good(), Some(2));
+}
+
+#[test]
+fn a_backup_that_is_gone_is_not_verified() {
+    let place = Place::with(1);
+    let name = place.name(1);
+    fs::remove_file(place.archive(1)).unwrap();
+    let Verified::Not(Flaw::Damaged(why)) = verify(&place.folder, name) else { panic!() };
+    assert_eq!(why, "is not there");
+}
+
+#[test]
+fn a_manifest_that_is_none_leaves_the_hash_out() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("a")).unwrap();
+    fs::write(root.path().join("a/20260101T000000Z-1.backup"), "x").unwrap();
+    for manifest in ["", "[]", "{\"sha256\":7}", "{\"sha256\":\"zz\"}"] {
+        fs::write(root.path().join("a/20260101T000000Z-1.json"), manifest).unwrap();
+        assert_eq!(newest(root.path(), "a").unwrap().sha256, None, "{manifest}");
+    }
+}
