@@ -24,7 +24,7 @@
 //! | [`diagnostics`] | the `log` facade, bridged to the host | be called with a lock held |
 //! | [`state`] | the state directory: lock, durable state and kept configuration in two generations each | be called with the core's lock held |
 //! | [`recordings`] | writes the recordings parameter into a settings text | files; any byte but the one line |
-//! | [`backup`] | finds the newest settings backup of a server | write |
+//! | [`backup`] | the settings backups on disk: today only `newest` is called, the rest waits for the operation | clocks; be called with a lock held |
 //! | [`handle`], [`time`], [`error`] | checked handles, instants, the one error | know anything of the rest |
 //!
 //! # Invariants
