@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use vms_failover_abi as abi;
 
-use crate::engine::output::{Block, Cause, Note, Output, What};
+use crate::engine::output::{Archive, Block, Cause, Note, Output, What};
 use crate::engine::policy::ServerKey;
 use crate::state::document::Accepted;
 use crate::time::{Mono, SECOND_NS, Span, utc};
@@ -172,6 +172,12 @@ fn accepted_words(accepted: &Accepted) -> Draft {
         Accepted::Takeover(call) => ("takeover", json!({ "request": call.request, "server": call.server })),
         Accepted::Restore(call) => ("restore", json!({ "request": call.request, "server": call.server })),
         Accepted::Cancel(call) => ("cancel", json!({ "request": call.request, "server": call.server })),
+        Accepted::Backup(call) => ("backup", json!({ "request": call.request, "server": call.server })),
+        Accepted::BackupAll { request, .. } => ("backup", json!({ "request": request })),
+        Accepted::Authorize(call) => ("authorize", json!({ "request": call.request, "server": call.server })),
+        Accepted::Deauthorize(call) => ("deauthorize", json!({ "request": call.request, "server": call.server })),
+        Accepted::JoinCluster { request, .. } => ("join_cluster", json!({ "request": request })),
+        Accepted::Cluster { joined, .. } => ("cluster", json!({ "joined": joined })),
         Accepted::Complete { op, .. } => ("complete", json!({ "op": op })),
     };
     let text = format!("the {call} that was called inside a callback is on disk");
@@ -236,6 +242,21 @@ fn draft(what: &What, named: Option<&Named>, at: Mono) -> Draft {
             text: format!("the {} was given up ({reason}): the host must stop it and undo what it did", kind.name()),
             details: json!({ "op": op, "operation": kind.name(), "reason": reason }),
         },
+        What::Backup { op, result } => backup_words(*op, result),
+        What::Access { by, .. } => {
+            let (code, text) = match by {
+                Some(_) => ("authorized", "the failover server can log in on the server"),
+                None => ("deauthorized", "the token of the server is deleted: the failover server cannot log in on it"),
+            };
+            note(abi::VMSF_SEVERITY_INFO, code, text.to_owned(), Value::Null)
+        }
+        What::Cluster { joined } => {
+            let now = if *joined { "is part of the cluster" } else { "is not part of the cluster any more" };
+            let text = format!("this failover server {now}");
+            note(abi::VMSF_SEVERITY_INFO, "cluster", text, json!({ "joined": joined }))
+        }
+        // Never an entry: what comes of it is.
+        What::Files(_) => note(abi::VMSF_SEVERITY_DEBUG, "files", "work on backup files".to_owned(), Value::Null),
         What::Alarm { code, cause } => {
             let (text, details) = alarm_words(code.code(), cause, named);
             Draft { kind: abi::VMSF_EVENT_ALARM, severity: abi::VMSF_SEVERITY_ALARM, code: code.code(), text, details }
@@ -273,11 +294,57 @@ fn note_words(kind: &Note) -> Draft {
         Note::Overtaken { call } => {
             note(info, "overtaken", format!("an accepted {call} found nothing to do any more"), json!({ "call": call }))
         }
+        Note::RunBegun { daily } => {
+            let text = format!("the {} of all servers begins", run_name(*daily));
+            note(info, "backup_run_begun", text, json!({ "daily": daily }))
+        }
+        Note::RunEnded { daily, ok, failed } => {
+            let severity = if *failed == 0 { info } else { warning };
+            let text = format!("the {} of all servers has ended: {ok} ok, {failed} failed", run_name(*daily));
+            note(severity, "backup_run_ended", text, json!({ "daily": daily, "ok": ok, "failed": failed }))
+        }
+        Note::DailyAfter { date } => {
+            let date = utc(date.saturating_mul(86_400_000)).chars().take(10).collect::<String>();
+            let text = format!("daily backups are counted from here on: the first is due after that of {date}");
+            note(debug, "daily_backup", text, json!({ "after": date }))
+        }
+        Note::BackupSeen { good: true } => note(info, "backup_seen", "there is a good backup".into(), Value::Null),
+        Note::BackupSeen { good: false } => {
+            note(warning, "backup_seen", "there is no good backup any more: back the server up".into(), Value::Null)
+        }
+        Note::BackupsUnreadable { why } => {
+            note(warning, "backups_unreadable", host_words(&format!("nobody can look at the backups: {why}")), Value::Null)
+        }
+        Note::Damaged { number, why } => {
+            let text = format!("backup {number} is not what was published and is not used: {why}");
+            note(warning, "backup_flaw", host_words(&text), json!({ "number": number }))
+        }
         Note::Progress { op, permille, text } => Draft {
             kind: abi::VMSF_EVENT_PROGRESS,
             ..note(info, "progress", text.clone(), json!({ "op": op, "permille": permille, "text": text }))
         },
     }
+}
+
+fn run_name(daily: bool) -> &'static str {
+    if daily { "daily backup" } else { "backup by hand" }
+}
+
+fn backup_words(op: u64, result: &Result<Archive, String>) -> Draft {
+    let (severity, text, details) = match result {
+        Ok(archive) => (
+            abi::VMSF_SEVERITY_INFO,
+            format!("backup {} is published: {} bytes", archive.number, archive.size),
+            json!({ "op": op, "result": "ok", "number": archive.number, "size": archive.size,
+                    "sha256": archive.sha256, "path": archive.path }),
+        ),
+        Err(why) => (
+            abi::VMSF_SEVERITY_WARNING,
+            format!("the backup failed: {why}"),
+            json!({ "op": op, "result": "failed", "error": why }),
+        ),
+    };
+    Draft { kind: abi::VMSF_EVENT_BACKUP, severity, code: "backup", text, details }
 }
 
 fn alarm_words(code: &str, cause: &Cause, named: Option<&Named>) -> (String, Value) {
@@ -305,6 +372,17 @@ fn alarm_words(code: &str, cause: &Cause, named: Option<&Named>) -> (String, Val
         ("late_answer", Cause::Operation(op)) => {
             ("the host did what had been given up: it must undo it".into(), json!({ "op": op }))
         }
+        ("backup_failed", Cause::Operation(op)) => {
+            ("the last backup failed; earlier ones are untouched: see its entry, and back the server up".into(), json!({ "op": op }))
+        }
+        (_, Cause::Archive(number)) => (
+            format!("backup {number} is damaged and is not used: back the server up"),
+            json!({ "number": number }),
+        ),
+        ("clock_jump", _) => (
+            "the wall clock was set back by more than a day: daily backups are counted anew from its date".into(),
+            Value::Null,
+        ),
         (_, Cause::Operation(op)) => {
             ("the host could not do it; it is tried again after a delay".into(), json!({ "op": op }))
         }

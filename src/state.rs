@@ -11,6 +11,7 @@ mod disk;
 pub mod document;
 mod envelope;
 mod lock;
+mod migration;
 mod pair;
 mod spare;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use crate::error::Error;
 type Migration = fn(Value) -> Result<Value, String>;
 
 /// The way of an older state to the schema of today. A new schema is one more line here.
-const MIGRATIONS: &[Migration] = &[];
+const MIGRATIONS: &[Migration] = &[migration::from_1];
 
 /// How much is asked of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

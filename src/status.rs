@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::engine::backup;
 use crate::engine::health::EventKind;
 use crate::engine::output::{Alarm, Operation, TakeoverState};
 use crate::engine::view::ServerView;
@@ -18,8 +19,6 @@ use crate::time::{Mono, utc};
 /// Version of the document.
 pub const SCHEMA: u32 = 1;
 const NAME: &str = "VMS failover";
-/// What this version cannot know and takes as given; a word goes when the plugin looks for itself.
-const TAKEN_AS_GIVEN: [&str; 3] = ["cluster", "authorized", "backup"];
 
 /// An instance at one instant.
 #[derive(Clone, Debug)]
@@ -34,6 +33,12 @@ pub struct Picture<'a> {
     pub poisoned: Option<String>,
     /// Time acts: from a start, with VMSF_HOST_DRIVES from the first poll after it, to a stop.
     pub monitoring: bool,
+    /// Backups of all servers under way: daily or by hand, and how many are left.
+    pub backups_left: Option<(bool, usize)>,
+    /// When the next daily backup is due, in ms since 1970.
+    pub next_daily_ms: Option<i64>,
+    /// The wall clock was set back by more than a day.
+    pub clock_jumped: bool,
     /// What is decided can be written down.
     pub state_writable: bool,
     /// The host keeps callbacks too long.
@@ -93,7 +98,10 @@ struct Document<'a> {
     holder: Option<&'a str>,
     queue: Vec<&'a str>,
     cluster: Cluster,
-    taken_as_given: [&'static str; 3],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups: Option<Backups>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_daily_backup: Option<String>,
     alarms: Vec<&'static str>,
     servers: Vec<Server<'a>>,
 }
@@ -120,10 +128,33 @@ struct Server<'a> {
     last_events: LastEvents,
     link: &'static str,
     authorized: bool,
+    backup: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_backup: Option<LastBackup<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<Running<'a>>,
     takeover: Takeover<'a>,
     waits_for_operator: bool,
     alarms: Vec<&'static str>,
     ready: Ready,
+}
+
+#[derive(Serialize)]
+struct Backups {
+    daily: bool,
+    left: usize,
+}
+
+#[derive(Serialize)]
+struct LastBackup<'a> {
+    utc: String,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
 }
 
 /// An instant that has been.
@@ -206,6 +237,9 @@ impl<'a> Picture<'a> {
             state: "stopped",
             poisoned: None,
             monitoring: false,
+            backups_left: None,
+            next_daily_ms: None,
+            clock_jumped: false,
             state_writable: false,
             host_slow: false,
             joined: false,
@@ -231,8 +265,12 @@ impl<'a> Picture<'a> {
             holder: self.holder.as_deref(),
             queue: self.queue.iter().map(AsRef::as_ref).collect(),
             cluster: Cluster { joined: self.joined },
-            taken_as_given: TAKEN_AS_GIVEN,
-            alarms: self.host_slow.then_some("host_slow").into_iter().collect(),
+            backups: self.backups_left.map(|(daily, left)| Backups { daily, left }),
+            next_daily_backup: self.next_daily_ms.map(utc),
+            alarms: [(self.host_slow, "host_slow"), (self.clock_jumped, Alarm::ClockJump.code())]
+                .into_iter()
+                .filter_map(|(stands, code)| stands.then_some(code))
+                .collect(),
             servers: self.servers.iter().map(|server| self.server(server)).collect(),
         };
         serde_json::to_string(&document).expect("plain structs of text and numbers always serialise")
@@ -252,6 +290,9 @@ impl<'a> Picture<'a> {
             last_events: self.last_events(view),
             link: view.link.name(),
             authorized: view.authorized,
+            backup: view.backup,
+            last_backup: view.last_backup.as_ref().map(last_backup),
+            operation: view.operation.as_ref().filter(|op| !op.kind.moves_slot()).map(|op| self.running(op, server)),
             takeover: self.takeover(server),
             waits_for_operator: view.waits_for_operator,
             alarms: view.alarms.iter().copied().map(Alarm::code).collect(),
@@ -281,7 +322,7 @@ impl<'a> Picture<'a> {
             attempt: view.attempt,
             place: server.place,
             not_before: view.not_before.map(|at| self.future(at)),
-            operation: view.operation.as_ref().map(|operation| self.running(operation, server)),
+            operation: view.operation.as_ref().filter(|op| op.kind.moves_slot()).map(|op| self.running(op, server)),
         }
     }
 
@@ -328,6 +369,17 @@ impl<'a> Picture<'a> {
     fn utc_ms_of(&self, at: Mono) -> i64 {
         let ms = |from: Mono, to: Mono| i64::try_from((to - from).whole_ms()).unwrap_or(i64::MAX);
         self.utc_ms.saturating_sub(ms(at, self.now)).saturating_add(ms(self.now, at))
+    }
+}
+
+fn last_backup(last: &backup::LastBackup) -> LastBackup<'_> {
+    let archive = last.archive.as_ref();
+    LastBackup {
+        utc: utc(last.utc_ms),
+        result: if archive.is_some() { "ok" } else { "failed" },
+        number: archive.map(|archive| archive.number),
+        size: archive.map(|archive| archive.size),
+        error: last.error.as_deref(),
     }
 }
 

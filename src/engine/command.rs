@@ -5,9 +5,10 @@
 //! Called by `runtime`; changes nothing.
 
 use super::health::EventKind;
-use super::output::{Actor, Block, OperationKind, Outcome, TakeoverState};
+use super::backup::Survey;
+use super::output::{Actor, Archive, Block, Operation, OperationKind, Outcome, Stage, TakeoverState};
 use super::policy::{Policy, ServerKey};
-use super::{Engine, Facts};
+use super::Engine;
 use crate::time::Mono;
 
 /// What is handed to the engine, in the order reported.
@@ -29,17 +30,53 @@ pub enum Input {
         /// When the newest came.
         at: Mono,
     },
-    /// What a takeover of this server needs, as it stands now.
-    Facts {
+    /// Which token there is for this server, by the operation that brought it: said when the keeper of the tokens was asked.
+    Token {
         /// Which server.
         server: ServerKey,
-        /// What it has.
-        facts: Facts,
+        /// The operation; None: there is none.
+        by: Option<u64>,
     },
-    /// Whether this failover server is part of the cluster.
-    Cluster {
-        /// It is.
-        joined: bool,
+    /// What there is of this server's backups.
+    Surveyed {
+        /// Which server.
+        server: ServerKey,
+        /// What there is.
+        survey: Survey,
+        /// It answers `Ask::Find`: whatever had to be hashed was.
+        found: bool,
+    },
+    /// The file that the host is to write into was named, or why not.
+    Prepared {
+        /// For this operation.
+        op: u64,
+        /// The file, absolute.
+        result: Result<String, String>,
+    },
+    /// What the host wrote was published, or why not.
+    Published {
+        /// For this operation.
+        op: u64,
+        /// The backup.
+        result: Result<Archive, String>,
+    },
+    /// A call that needs credentials, which are forgotten: it was accepted before the last stop.
+    Interrupted {
+        /// What it asked for.
+        kind: OperationKind,
+        /// Of which server.
+        server: Option<ServerKey>,
+        /// Who asked.
+        actor: String,
+        /// The call's id.
+        request: u64,
+    },
+    /// The host cannot be asked for this operation after all.
+    Unready {
+        /// Which.
+        op: u64,
+        /// Why, in words.
+        why: String,
     },
     /// The host answered an operation that had been given up.
     LateAnswer {
@@ -89,6 +126,60 @@ pub enum Command {
         /// The call's id.
         request: u64,
     },
+    /// Back the settings of this server up.
+    Backup {
+        /// Which.
+        server: ServerKey,
+        /// Who asks.
+        actor: String,
+        /// The call's id.
+        request: u64,
+    },
+    /// Back the settings of all servers up, one after another.
+    BackupAll {
+        /// Who asks.
+        actor: String,
+        /// The call's id.
+        request: u64,
+    },
+    /// Have the host log in on this server with the credentials of the call.
+    Authorize {
+        /// Which.
+        server: ServerKey,
+        /// Who asks.
+        actor: String,
+        /// The call's id.
+        request: u64,
+    },
+    /// Have the host revoke the token of this server, and forget it.
+    Deauthorize {
+        /// Which.
+        server: ServerKey,
+        /// Who asks.
+        actor: String,
+        /// The call's id.
+        request: u64,
+    },
+    /// Have the host make this failover server part of the cluster.
+    JoinCluster {
+        /// The management server.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Who asks.
+        actor: String,
+        /// The call's id.
+        request: u64,
+    },
+    /// This failover server is part of the cluster, or no longer.
+    Cluster {
+        /// It is.
+        joined: bool,
+        /// Who says so.
+        actor: String,
+        /// The call's id.
+        request: u64,
+    },
     /// The host's answer.
     Complete {
         /// To which operation.
@@ -118,25 +209,33 @@ pub enum Refusal {
     SlotHeld(ServerKey),
     /// The call needs another takeover state.
     WrongState(TakeoverState),
-    /// The takeover lacks something.
+    /// It lacks something.
     Blocked(Block),
+    /// An operation of this kind is in the way.
+    Running(OperationKind),
+    /// All servers are being backed up already.
+    BackingUpAll,
     /// No such operation runs.
     NoSuchOperation,
     /// No such server.
     NoSuchServer,
 }
 
-/// What the pending calls make of one server and the slot.
+/// What the pending calls make of one server, the slot and the cluster.
 struct Desk {
     state: TakeoverState,
     slot: Option<ServerKey>,
+    joined: bool,
+    authorized: bool,
+    /// An operation that does not move the slot.
+    running: Option<OperationKind>,
 }
 
 impl Engine {
     /// Whether `command` can be accepted after `pending`, which were accepted and not yet taken in.
     pub fn accepts<'a>(
         &self,
-        pending: impl Iterator<Item = &'a Command> + Clone,
+        mut pending: impl Iterator<Item = &'a Command> + Clone,
         command: &Command,
     ) -> Result<(), Refusal> {
         match command {
@@ -146,10 +245,26 @@ impl Engine {
                     return Err(Refusal::SlotHeld(holder));
                 }
                 desk.expect(&[TakeoverState::None, TakeoverState::Queued])?;
-                self.block(*server).map_or(Ok(()), |block| Err(Refusal::Blocked(block)))
+                self.block_with(*server, desk.joined, desk.authorized)
+                    .map_or(Ok(()), |block| Err(Refusal::Blocked(block)))
             }
             Command::Restore { server, .. } => self.desk(*server, pending)?.expect(&[TakeoverState::TakenOver]),
             Command::Cancel { server, .. } => self.desk(*server, pending)?.expect(&[TakeoverState::Queued]),
+            Command::Backup { server, .. } => self.desk(*server, pending)?.may_back_up(),
+            Command::BackupAll { .. } => self.accepts_backup_of_all(pending),
+            Command::Authorize { server, .. } => self.desk(*server, pending)?.may_begin(),
+            Command::Deauthorize { server, .. } => {
+                let desk = self.desk(*server, pending)?;
+                desk.expect(&[TakeoverState::None, TakeoverState::Queued])?;
+                desk.needs_access()?;
+                desk.may_begin()
+            }
+            Command::JoinCluster { .. } => {
+                let joins = self.operations.values().any(|operation| operation.kind == OperationKind::JoinCluster);
+                let joins = joins || pending.any(|command| matches!(command, Command::JoinCluster { .. }));
+                if joins { Err(Refusal::Running(OperationKind::JoinCluster)) } else { Ok(()) }
+            }
+            Command::Cluster { .. } => Ok(()),
             Command::Complete { op, .. } | Command::Progress { op, .. } => self.accepts_answer(*op, pending),
             Command::Configure(policy) => policy
                 .servers
@@ -167,17 +282,52 @@ impl Engine {
         server: ServerKey,
         pending: impl Iterator<Item = &'a Command>,
     ) -> Result<(), Refusal> {
-        self.desk(server, pending)?.expect(&[TakeoverState::None, TakeoverState::Queued])
+        let desk = self.desk(server, pending)?;
+        desk.expect(&[TakeoverState::None, TakeoverState::Queued])?;
+        desk.may_begin()
+    }
+
+    fn accepts_backup_of_all<'a>(&self, mut pending: impl Iterator<Item = &'a Command> + Clone) -> Result<(), Refusal> {
+        if !self.joined_after(pending.clone()) {
+            return Err(Refusal::Blocked(Block::NotInCluster));
+        }
+        let again = pending.any(|command| matches!(command, Command::BackupAll { .. }));
+        if again || self.runs.iter().any(|run| !run.daily) { Err(Refusal::BackingUpAll) } else { Ok(()) }
+    }
+
+    fn joined_after<'a>(&self, pending: impl Iterator<Item = &'a Command>) -> bool {
+        let mut joined = self.joined;
+        pending.for_each(|command| joined = self.joined_by(command).unwrap_or(joined));
+        joined
+    }
+
+    /// What a call makes of the membership, if it makes something of it.
+    fn joined_by(&self, command: &Command) -> Option<bool> {
+        match command {
+            Command::Cluster { joined, .. } => Some(*joined),
+            Command::Complete { op, outcome: Outcome::Ok, .. } => {
+                (self.operations.get(op)?.kind == OperationKind::JoinCluster).then_some(true)
+            }
+            _ => None,
+        }
     }
 
     fn accepts_answer<'a>(&self, op: u64, mut pending: impl Iterator<Item = &'a Command>) -> Result<(), Refusal> {
         let answered = pending.any(|command| matches!(command, Command::Complete { op: other, .. } if *other == op));
-        if answered || !self.operations.contains_key(&op) { Err(Refusal::NoSuchOperation) } else { Ok(()) }
+        let asked = self.operations.get(&op).is_some_and(|operation| operation.stage == Stage::Asked);
+        if answered || !asked { Err(Refusal::NoSuchOperation) } else { Ok(()) }
     }
 
     fn desk<'a>(&self, server: ServerKey, pending: impl Iterator<Item = &'a Command>) -> Result<Desk, Refusal> {
         let record = self.get(server).ok_or(Refusal::NoSuchServer)?;
-        let mut desk = Desk { state: record.takeover.state, slot: self.slot };
+        let running = self.operation_of(server).map(|operation| operation.kind).filter(|kind| !kind.moves_slot());
+        let mut desk = Desk {
+            state: record.takeover.state,
+            slot: self.slot,
+            joined: self.joined,
+            authorized: record.access.is_some(),
+            running,
+        };
         pending.for_each(|command| desk.replay(server, command, self));
         Ok(desk)
     }
@@ -188,27 +338,66 @@ impl Desk {
         if allowed.contains(&self.state) { Ok(()) } else { Err(Refusal::WrongState(self.state)) }
     }
 
+    fn needs_access(&self) -> Result<(), Refusal> {
+        if self.authorized { Ok(()) } else { Err(Refusal::Blocked(Block::NotAuthorized)) }
+    }
+
+    /// One operation at a time for a server.
+    fn may_begin(&self) -> Result<(), Refusal> {
+        self.expect(&[TakeoverState::None, TakeoverState::Queued, TakeoverState::TakenOver])?;
+        self.running.map_or(Ok(()), |kind| Err(Refusal::Running(kind)))
+    }
+
+    fn may_back_up(&self) -> Result<(), Refusal> {
+        if !self.joined {
+            return Err(Refusal::Blocked(Block::NotInCluster));
+        }
+        self.needs_access()?;
+        self.may_begin()
+    }
+
     fn replay(&mut self, me: ServerKey, command: &Command, engine: &Engine) {
+        self.joined = engine.joined_by(command).unwrap_or(self.joined);
         match command {
             Command::Takeover { server, .. } if *server == me => self.state = TakeoverState::Queued,
             Command::Restore { server, .. } if *server == me => self.state = TakeoverState::Restoring,
             Command::Cancel { server, .. } if *server == me => self.state = TakeoverState::None,
+            Command::Backup { server, .. } if *server == me => self.running = Some(OperationKind::Backup),
+            Command::Authorize { server, .. } if *server == me => self.running = Some(OperationKind::Authorize),
+            Command::Deauthorize { server, .. } if *server == me => self.running = Some(OperationKind::Deauthorize),
             Command::Complete { op, outcome, .. } => {
-                let Some(operation) = engine.operations.get(op) else { return };
-                let (state, keeps_slot) = match (operation.kind, outcome) {
-                    (OperationKind::Takeover, Outcome::Ok) => (TakeoverState::TakenOver, true),
-                    (OperationKind::Takeover, _) => (TakeoverState::Queued, false),
-                    (OperationKind::Restore, Outcome::Ok) => (TakeoverState::None, false),
-                    (OperationKind::Restore, _) => (TakeoverState::TakenOver, true),
-                };
-                if !keeps_slot {
-                    self.slot = None;
-                }
-                if operation.server == me {
-                    self.state = state;
+                if let Some(operation) = engine.operations.get(op) {
+                    self.replay_answer(me, operation, *outcome);
                 }
             }
             _ => {}
+        }
+    }
+
+    fn replay_answer(&mut self, me: ServerKey, operation: &Operation, outcome: Outcome) {
+        let mine = operation.server == Some(me);
+        let (state, keeps_slot) = match (operation.kind, outcome) {
+            (OperationKind::Takeover, Outcome::Ok) => (TakeoverState::TakenOver, true),
+            (OperationKind::Takeover, _) => (TakeoverState::Queued, false),
+            (OperationKind::Restore, Outcome::Ok) => (TakeoverState::None, false),
+            (OperationKind::Restore, _) => (TakeoverState::TakenOver, true),
+            // What was written has to be published yet.
+            (OperationKind::Backup, Outcome::Ok) => return,
+            (kind, outcome) => {
+                if mine {
+                    self.running = None;
+                    if outcome == Outcome::Ok && kind != OperationKind::Backup {
+                        self.authorized = kind == OperationKind::Authorize;
+                    }
+                }
+                return;
+            }
+        };
+        if !keeps_slot {
+            self.slot = None;
+        }
+        if mine {
+            self.state = state;
         }
     }
 }
@@ -232,6 +421,8 @@ impl Refusal {
             Refusal::Blocked(Block::StateNotWritable) => {
                 "the state directory cannot be written: make room, or make it writable".into()
             }
+            Refusal::Running(kind) => format!("another operation is in the way: {}", kind.name()),
+            Refusal::BackingUpAll => "all servers are being backed up already".into(),
             Refusal::NoSuchOperation => "no such operation runs: it was answered, or given up".into(),
             Refusal::NoSuchServer => "no such server".into(),
         }
@@ -241,21 +432,44 @@ impl Refusal {
 impl Command {
     /// The request id that what follows carries.
     pub fn request(&self) -> Option<u64> {
-        match self {
-            Command::Takeover { request, .. } | Command::Restore { request, .. } | Command::Cancel { request, .. } => {
-                Some(*request)
-            }
-            _ => None,
-        }
+        self.by().map(|(_, request)| request)
     }
 
     /// The actor behind the call, where there is one.
     pub(super) fn actor(&self) -> Option<Actor> {
+        self.by().map(|(actor, _)| Actor::Operator(actor.to_owned()))
+    }
+
+    fn by(&self) -> Option<(&str, u64)> {
         match self {
-            Command::Takeover { actor, .. } | Command::Restore { actor, .. } | Command::Cancel { actor, .. } => {
-                Some(Actor::Operator(actor.clone()))
-            }
-            _ => None,
+            Command::Takeover { actor, request, .. }
+            | Command::Restore { actor, request, .. }
+            | Command::Cancel { actor, request, .. }
+            | Command::Backup { actor, request, .. }
+            | Command::BackupAll { actor, request }
+            | Command::Authorize { actor, request, .. }
+            | Command::Deauthorize { actor, request, .. }
+            | Command::JoinCluster { actor, request, .. }
+            | Command::Cluster { actor, request, .. } => Some((actor, *request)),
+            Command::Complete { .. } | Command::Progress { .. } | Command::Configure(_) => None,
+        }
+    }
+
+    /// The name of the call and the server that it concerns.
+    pub(super) fn subject(&self) -> (&'static str, Option<ServerKey>) {
+        match self {
+            Command::Takeover { server, .. } => ("takeover", Some(*server)),
+            Command::Restore { server, .. } => ("restore", Some(*server)),
+            Command::Cancel { server, .. } => ("cancel", Some(*server)),
+            Command::Backup { server, .. } => ("backup", Some(*server)),
+            Command::BackupAll { .. } => ("backup", None),
+            Command::Authorize { server, .. } => ("authorize", Some(*server)),
+            Command::Deauthorize { server, .. } => ("deauthorize", Some(*server)),
+            Command::JoinCluster { .. } => ("join_cluster", None),
+            Command::Cluster { .. } => ("cluster", None),
+            Command::Complete { .. } => ("complete", None),
+            Command::Progress { .. } => ("progress", None),
+            Command::Configure(_) => ("configure", None),
         }
     }
 }

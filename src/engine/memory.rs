@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::health::FailReason;
-use super::output::{Actor, Alarm, Cause, Operation, OperationKind, TakeoverState};
+use super::backup::{Backups, Daily, Run};
+use super::output::{Actor, Alarm, Cause, Operation, OperationKind, Stage, TakeoverState, With};
 use super::policy::ServerKey;
 use super::takeover::{Entry, GivenUp, Hold, Takeover, Unsettled};
 use super::{Engine, Server};
@@ -16,9 +17,12 @@ use crate::time::Mono;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory<S> {
+    joined: bool,
     servers: Vec<ServerMemory<S>>,
     operations: Vec<OperationMemory<S>>,
     given_up: Vec<GivenUpMemory<S>>,
+    runs: Vec<RunMemory<S>>,
+    daily: Daily,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,8 @@ struct ServerMemory<S> {
     server: S,
     seen: bool,
     shut_down_normally: bool,
+    access: Option<u64>,
+    backups: Backups,
     takeover: TakeoverState,
     entry: Option<EntryMemory>,
     attempt: u32,
@@ -59,12 +65,26 @@ struct AlarmMemory<S> {
 struct OperationMemory<S> {
     id: u64,
     kind: OperationKind,
-    server: S,
+    server: Option<S>,
     attempt: u32,
     reason: String,
     actor: Actor,
     request: Option<u64>,
     supersedes: Vec<u64>,
+    with: With,
+    stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunMemory<S> {
+    daily: bool,
+    actor: Actor,
+    request: Option<u64>,
+    left: Vec<S>,
+    op: Option<u64>,
+    ok: u32,
+    failed: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +97,7 @@ struct GivenUpMemory<S> {
 }
 
 /// The words that an entry or operation may give as its reason, besides those of failures.
-const REASONS: [&str; 3] = ["operator", "returned", "unknown"];
+const REASONS: [&str; 4] = ["operator", "returned", "daily", "unknown"];
 
 fn static_reason(reason: &str) -> &'static str {
     let failures = FailReason::ALL.iter().map(|reason| reason.name());
@@ -88,10 +108,10 @@ impl<S> Memory<S> {
     /// The same with other names. Servers that have none are forgotten; what was given up for them still has to be undone.
     pub fn renamed<T>(self, name: impl Fn(&S) -> Option<T>) -> Memory<T> {
         let servers = self.servers.into_iter().filter_map(|memory| memory.renamed(&name));
-        let operations = self.operations.into_iter().filter_map(|memory| {
-            let server = name(&memory.server)?;
-            let OperationMemory { id, kind, attempt, reason, actor, request, supersedes, .. } = memory;
-            Some(OperationMemory { id, kind, server, attempt, reason, actor, request, supersedes })
+        let operations = self.operations.into_iter().filter_map(|memory| memory.renamed(&name));
+        let runs = self.runs.into_iter().map(|memory| {
+            let RunMemory { daily, actor, request, left, op, ok, failed } = memory;
+            RunMemory { daily, actor, request, left: left.iter().filter_map(&name).collect(), op, ok, failed }
         });
         let given_up = self.given_up.into_iter().map(|GivenUpMemory { id, server, to_undo, answered }| GivenUpMemory {
             id,
@@ -99,7 +119,14 @@ impl<S> Memory<S> {
             to_undo,
             answered,
         });
-        Memory { servers: servers.collect(), operations: operations.collect(), given_up: given_up.collect() }
+        Memory {
+            joined: self.joined,
+            servers: servers.collect(),
+            operations: operations.collect(),
+            given_up: given_up.collect(),
+            runs: runs.collect(),
+            daily: self.daily,
+        }
     }
 
     /// Every server that something is known of.
@@ -109,8 +136,24 @@ impl<S> Memory<S> {
 
     /// The servers that hold the slot or are in an operation: they cannot be dropped.
     pub fn undroppable(&self) -> impl Iterator<Item = &S> {
-        let fixed = |memory: &&ServerMemory<S>| !matches!(memory.takeover, TakeoverState::None | TakeoverState::Queued);
-        self.servers.iter().filter(fixed).map(|memory| &memory.server)
+        let holds = |memory: &&ServerMemory<S>| !matches!(memory.takeover, TakeoverState::None | TakeoverState::Queued);
+        self.servers.iter().filter(holds).map(|memory| &memory.server)
+    }
+
+    /// The servers that can be logged in on, with the operations that brought the tokens.
+    pub fn access(&self) -> impl Iterator<Item = (&S, u64)> {
+        self.servers.iter().filter_map(|memory| Some((&memory.server, memory.access?)))
+    }
+}
+
+impl<S> OperationMemory<S> {
+    fn renamed<T>(self, name: &impl Fn(&S) -> Option<T>) -> Option<OperationMemory<T>> {
+        let server = match &self.server {
+            Some(server) => Some(name(server)?),
+            None => None,
+        };
+        let OperationMemory { id, kind, attempt, reason, actor, request, supersedes, with, stage, .. } = self;
+        Some(OperationMemory { id, kind, server, attempt, reason, actor, request, supersedes, with, stage })
     }
 }
 
@@ -123,6 +166,7 @@ impl<S> ServerMemory<S> {
                 Cause::Holder(holder) => name(&holder).map_or(Cause::State, Cause::Holder),
                 Cause::Block(block) => Cause::Block(block),
                 Cause::Operation(op) => Cause::Operation(op),
+                Cause::Archive(number) => Cause::Archive(number),
             };
             AlarmMemory { code, cause }
         });
@@ -130,6 +174,8 @@ impl<S> ServerMemory<S> {
             server: name(&self.server)?,
             seen: self.seen,
             shut_down_normally: self.shut_down_normally,
+            access: self.access,
+            backups: self.backups,
             takeover: self.takeover,
             entry: self.entry,
             attempt: self.attempt,
@@ -159,6 +205,8 @@ impl Engine {
             actor: operation.actor.clone(),
             request: operation.request,
             supersedes: operation.supersedes.clone(),
+            with: operation.with.clone(),
+            stage: operation.stage,
         });
         let given_up = self.given_up.iter().map(|given| GivenUpMemory {
             id: given.id,
@@ -166,12 +214,29 @@ impl Engine {
             to_undo: given.to_undo,
             answered: given.answered,
         });
-        Memory { servers: servers.collect(), operations: operations.collect(), given_up: given_up.collect() }
+        let runs = self.runs.iter().map(|run| RunMemory {
+            daily: run.daily,
+            actor: run.actor.clone(),
+            request: run.request,
+            left: run.left.iter().copied().collect(),
+            op: run.op,
+            ok: run.ok,
+            failed: run.failed,
+        });
+        Memory {
+            joined: self.joined,
+            servers: servers.collect(),
+            operations: operations.collect(),
+            given_up: given_up.collect(),
+            runs: runs.collect(),
+            daily: self.daily.clone(),
+        }
     }
 
     /// Goes on from what an earlier life knew; only before the first start. An error says what does not fit together.
     pub fn recall(&mut self, memory: Memory<ServerKey>) -> Result<(), String> {
         let ranks = ranks(&memory);
+        (self.joined, self.daily) = (memory.joined, memory.daily);
         for memory in memory.servers {
             let key = memory.server;
             let Some(server) = self.get_mut(key) else { continue };
@@ -199,21 +264,33 @@ impl Engine {
                 answered: given.answered,
             })
             .collect();
+        self.runs = memory.runs.into_iter().map(|run| self.recall_run(run)).collect();
         self.unsettled = Unsettled::All;
         self.check_slot()
     }
 
+    fn recall_run(&self, memory: RunMemory<ServerKey>) -> Run {
+        let RunMemory { daily, actor, request, left, op, ok, failed } = memory;
+        // Its server may be gone.
+        let op = op.filter(|op| self.operations.contains_key(op));
+        Run { daily, actor, request, left: left.into(), op, ok, failed }
+    }
+
     fn recall_operation(&mut self, memory: OperationMemory<ServerKey>) -> Result<(), String> {
-        let OperationMemory { id, kind, server, attempt, reason, actor, request, supersedes } = memory;
-        let expected = match kind {
-            OperationKind::Takeover => TakeoverState::TakingOver,
-            OperationKind::Restore => TakeoverState::Restoring,
+        let OperationMemory { id, kind, server, attempt, reason, actor, request, supersedes, with, stage } = memory;
+        let state = server.and_then(|key| self.takeover_state(key));
+        let fits = match kind {
+            OperationKind::Takeover => state == Some(TakeoverState::TakingOver),
+            OperationKind::Restore => state == Some(TakeoverState::Restoring),
+            OperationKind::JoinCluster => server.is_none(),
+            // What nothing is known of but this operation is not in there.
+            _ => !matches!(state, None | Some(TakeoverState::TakingOver | TakeoverState::Restoring)),
         };
-        if self.takeover_state(server) != Some(expected) {
-            return Err(format!("operation {id} is a {} of a server that is not in one", kind.name()));
+        if !fits || server.is_some_and(|key| self.operation_of(key).is_some()) {
+            return Err(format!("operation {id} is a {} that does not fit its server", kind.name()));
         }
-        let (reason, deadline, resumed) = (static_reason(&reason), Mono(0), true);
-        let operation = Operation { id, kind, server, deadline, attempt, reason, actor, request, resumed, supersedes };
+        let operation = Operation::new(id, kind, server, (actor, request, static_reason(&reason)));
+        let operation = Operation { attempt, supersedes, with, stage, resumed: true, deadline: Mono(0), ..operation };
         match self.operations.insert(id, operation) {
             Some(_) => Err(format!("operation {id} is there twice")),
             None => Ok(()),
@@ -224,11 +301,8 @@ impl Engine {
     fn check_slot(&self) -> Result<(), String> {
         let state = self.slot.and_then(|holder| self.takeover_state(holder));
         let needed = usize::from(matches!(state, Some(TakeoverState::TakingOver | TakeoverState::Restoring)));
-        if self.operations.len() == needed {
-            Ok(())
-        } else {
-            Err(format!("{} operations run where {needed} should", self.operations.len()))
-        }
+        let moving = self.operations.values().filter(|operation| operation.kind.moves_slot()).count();
+        if moving == needed { Ok(()) } else { Err(format!("{moving} operations move the slot where {needed} should")) }
     }
 }
 
@@ -256,6 +330,8 @@ impl Server {
             server: key,
             seen,
             shut_down_normally,
+            access: self.access,
+            backups: self.backups.clone(),
             takeover: takeover.state,
             entry,
             attempt: takeover.attempt,
@@ -269,6 +345,7 @@ impl Server {
 
     fn recall(&mut self, memory: ServerMemory<ServerKey>, ranks: &[u64]) {
         self.health.recall(memory.seen, memory.shut_down_normally);
+        (self.access, self.backups) = (memory.access, memory.backups);
         let entry = memory.entry.map(|entry| Entry {
             actor: entry.actor,
             failed_at: Mono(ranks.partition_point(|earlier| *earlier < entry.failed_at) as u64),
@@ -292,6 +369,11 @@ impl Server {
 impl ServerMemory<ServerKey> {
     /// A server never heard of and never acted on is no different from a new one.
     fn is_worth_it(&self) -> bool {
-        self.seen || self.takeover != TakeoverState::None || self.hold.is_some() || !self.alarms.is_empty()
+        self.seen
+            || self.takeover != TakeoverState::None
+            || self.hold.is_some()
+            || !self.alarms.is_empty()
+            || self.access.is_some()
+            || self.backups != Backups::default()
     }
 }

@@ -4,15 +4,19 @@
 //! *takeover state* (`takeover`) goes from none to queued, and as soon as the one *slot* is free to taking_over: the host is asked
 //! to run in its place. The host's answer makes it taken_over (or queues it again, after a delay). When the server is back and stable,
 //! or an operator says so, it is restoring, and with the host's answer none again; the next in the queue has the slot at the same instant.
+//! Before all that the failover server is made part of the cluster and is let in by each server (`access`), and the settings that a takeover
+//! uses are backed up, by hand and every day (`backup`).
 //!
 //! How it is driven. `runtime` hands in what was reported, in order (`take_in`), then lets time act (`advance`): health deadlines in configuration
-//! order, overdue answers, restores that are due, and last the free slot. Both write what they decide into a list of `Output`s.
+//! order, overdue answers, restores that are due, the free slot, and last the daily backups. Both write what they decide into a list of `Output`s.
 //! `next_wake` says when time acts next; a spurious `advance` does no harm.
 //!
 //! Invariants, held by the property tests: at most one takeover at a time; none without a failed health or an operator; no deadline
 //! moved later by a repeated message; every failed server is queued, covered, blocked with a reason, or waits for an operator.
 
+mod access;
 mod alarms;
+pub mod backup;
 pub mod command;
 pub mod health;
 pub mod memory;
@@ -27,9 +31,10 @@ pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use command::{Command, Input};
+use backup::{Backups, Daily, Run};
+use command::{Command, Input, Refusal};
 use health::{Effect, EventKind, Health, Pause, Phase};
-use output::{Actor, Alarm, Block, Cause, Note, Operation, Output, What};
+use output::{Actor, Alarm, Archive, Ask, Block, Cause, Note, Operation, OperationKind, Outcome, Output, What, With};
 use policy::{Policy, ServerKey, ServerPolicy};
 use takeover::{GivenUp, Takeover, Unsettled};
 use timers::Timers;
@@ -38,15 +43,6 @@ use crate::time::{Mono, SECOND_NS, Span};
 
 /// While anything runs, a wake-up is planned at least this often: it bounds how long a pause can stay unnoticed.
 const HEARTBEAT: Span = Span(SECOND_NS);
-
-/// What a takeover of a server needs to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// The failover server can log in on it.
-    pub authorized: bool,
-    /// There is a good backup of its settings.
-    pub backup: bool,
-}
 
 /// How the driver ran since the last `advance`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,6 +67,16 @@ pub struct Engine {
     /// Decided at rest: the host is asked at the start, for the first time.
     not_begun: BTreeSet<u64>,
     given_up: VecDeque<GivenUp>,
+    /// The server whose backup is being looked for, before it has the slot; and what was found, until the slot is given next.
+    examined: Option<ServerKey>,
+    found: Option<(ServerKey, Archive)>,
+    /// When it is looked again whether queued servers without a backup have one.
+    look_again_at: Option<Mono>,
+    /// Backups of several servers, the run of now first.
+    runs: VecDeque<Run>,
+    daily: Daily,
+    /// An instant, and the wall clock then, in ms since 1970.
+    wall_clock: Option<(Mono, i64)>,
     next_id: u64,
     timers: Timers,
     /// Something that the slot or the alarms of the queue depend on has changed.
@@ -87,7 +93,11 @@ struct Server {
     order: usize,
     priority: u32,
     health: Health,
-    facts: Facts,
+    /// The operation that brought the token to log in with.
+    access: Option<u64>,
+    backups: Backups,
+    /// The folder of its backups could not be read when it was looked at last.
+    backups_unreadable: bool,
     takeover: Takeover,
     alarms: BTreeMap<Alarm, Cause>,
     /// When `never_seen` is due, until the first event.
@@ -108,6 +118,12 @@ impl Engine {
             operations: BTreeMap::new(),
             not_begun: BTreeSet::new(),
             given_up: VecDeque::new(),
+            examined: None,
+            found: None,
+            look_again_at: None,
+            runs: VecDeque::new(),
+            daily: Daily::default(),
+            wall_clock: None,
             next_id: first_id,
             timers: Timers::default(),
             unsettled: Unsettled::All,
@@ -188,15 +204,28 @@ impl Engine {
         self.unsettled = Unsettled::All;
         self.planned = None;
         self.timers.clear();
+        (self.examined, self.found, self.look_again_at) = (None, None, None);
+        self.resume(None, now, out);
         for key in self.keys_in_order() {
             let never_seen_at = now + self.policy.timeouts.connected;
             if let Some(server) = self.get_mut(key) {
                 server.health.start(now);
                 server.never_seen_at = Some(never_seen_at);
             }
-            self.resume(key, now, out);
+            out.push(Output::plain(Some(key), What::Files(Ask::Survey { thorough: false })));
+            self.resume(Some(key), now, out);
             self.touch(key);
         }
+    }
+
+    /// The wall clock at this instant, in ms since 1970. It may be set at any time; nothing but the daily run goes by it.
+    pub fn wall_clock_is(&mut self, now: Mono, utc_ms: i64) {
+        self.wall_clock = Some((now, utc_ms));
+    }
+
+    fn utc_ms(&self, now: Mono) -> Option<i64> {
+        let (at, utc_ms) = self.wall_clock?;
+        Some(utc_ms.saturating_add(i64::try_from((now - at).whole_ms()).unwrap_or(i64::MAX)))
     }
 
     /// Monitoring ends; nothing more is declared until the next start.
@@ -210,16 +239,14 @@ impl Engine {
         match input {
             Input::Event { server, kind, at } => self.event(now, server, kind, at, out),
             Input::EventsLost { server, at } => self.events_lost(now, server, at, out),
-            Input::Facts { server, facts } => {
-                if let Some(record) = self.get_mut(server) {
-                    record.facts = facts;
-                    self.unsettled.mark(server);
-                }
+            Input::Token { server, by } => self.token_is(server, by, out),
+            Input::Surveyed { server, survey, found } => self.surveyed(now, server, survey, found, out),
+            Input::Prepared { op, result } => self.prepared(now, op, result, out),
+            Input::Published { op, result } => self.published(now, op, result, out),
+            Input::Interrupted { kind, server, actor, request } => {
+                self.interrupted((kind, server), (actor, request), out);
             }
-            Input::Cluster { joined } => {
-                self.joined = joined;
-                self.unsettled = Unsettled::All;
-            }
+            Input::Unready { op, why } => self.completed(now, op, Outcome::Failed, Some(why), out),
             Input::Writable => {
                 self.writable = true;
                 self.unsettled = Unsettled::All;
@@ -241,7 +268,10 @@ impl Engine {
         self.fail_the_silent(now, &due, out);
         self.give_up_the_overdue(now, out);
         self.restore_what_is_due(now, out);
+        self.look_for_backups(now, out);
         self.settle(now, out);
+        self.go_by_the_clock(now, out);
+        self.go_on_with_runs(now, out);
         // An answer that was overdue may have armed what has been handled since: never hand out an instant of the past.
         let handled = self.due(now);
         due.into_iter().chain(handled).for_each(|key| self.touch(key));
@@ -258,9 +288,12 @@ impl Engine {
         if !self.running {
             return None;
         }
-        let overdue = self.operations.values().map(|operation| operation.deadline).min();
-        let next = self.timers.next().into_iter().chain(overdue).min()?;
-        Some(next.min(now + HEARTBEAT))
+        let overdue = self.operations.values().filter(|operation| operation.may_be_overdue());
+        let overdue = overdue.map(|operation| operation.deadline).min();
+        let next = self.timers.next().into_iter().chain(overdue).chain(self.look_again_at).min();
+        let next = next.map(|next| next.min(now + HEARTBEAT));
+        // Nobody is declared failed by it, so a pause that it misses does no harm.
+        next.into_iter().chain(self.next_by_the_clock(now)).min()
     }
 
     fn due(&mut self, now: Mono) -> Vec<ServerKey> {
@@ -344,8 +377,11 @@ impl Engine {
     }
 
     fn command(&mut self, now: Mono, command: Command, out: &mut Vec<Output>) {
-        if self.accepts(std::iter::empty(), &command).is_err() {
-            return self.overtaken(&command, out);
+        match self.accepts(std::iter::empty(), &command) {
+            Ok(()) => {}
+            // It keeps its claim and waits: it was accepted, and what is in the way now may go.
+            Err(Refusal::SlotHeld(_) | Refusal::Blocked(_)) if matches!(command, Command::Takeover { .. }) => {}
+            Err(_) => return self.overtaken(&command, out),
         }
         let (actor, request) = (command.actor(), command.request());
         match command {
@@ -356,25 +392,43 @@ impl Engine {
                 self.begin_restore(now, server, Actor::Operator(actor), Some(request), out);
             }
             Command::Cancel { server, .. } => self.cancel(server, actor, request, out),
+            Command::Backup { server, actor, request } => {
+                self.begin_backup(now, server, (Actor::Operator(actor), Some(request), "operator"), out);
+            }
+            Command::BackupAll { actor, request } => self.back_up_all(actor, request, out),
+            Command::Authorize { server, actor, request } => {
+                let behind = (actor, request, With::Nothing);
+                self.begin_access(now, OperationKind::Authorize, Some(server), behind, out);
+            }
+            Command::Deauthorize { server, .. } if !self.policy.host_revokes => {
+                self.forget_access(server, (actor, request), out);
+            }
+            Command::Deauthorize { server, actor, request } => {
+                let behind = (actor, request, With::Nothing);
+                self.begin_access(now, OperationKind::Deauthorize, Some(server), behind, out);
+            }
+            Command::JoinCluster { host, port, actor, request } => {
+                let behind = (actor, request, With::Management { host, port });
+                self.begin_access(now, OperationKind::JoinCluster, None, behind, out);
+            }
+            Command::Cluster { joined, .. } => self.cluster_is(joined, (actor, request), out),
+            Command::Complete { op, outcome: Outcome::Ok, .. } if self.is_backup(op) => self.publish(op, out),
             Command::Complete { op, outcome, error } => self.completed(now, op, outcome, error, out),
             Command::Progress { op, permille, text } => {
-                let server = self.operations.get(&op).map(|operation| operation.server);
+                let server = self.operations.get(&op).and_then(|operation| operation.server);
                 out.push(Output::plain(server, What::Note(Note::Progress { op, permille, text })));
             }
             Command::Configure(policy) => self.configure(now, policy, out),
         }
     }
 
+    fn is_backup(&self, op: u64) -> bool {
+        self.operations.get(&op).is_some_and(|operation| operation.kind == OperationKind::Backup)
+    }
+
     /// What was accepted no longer fits: said, not done.
     fn overtaken(&mut self, command: &Command, out: &mut Vec<Output>) {
-        let (call, server) = match command {
-            Command::Takeover { server, .. } => ("takeover", Some(*server)),
-            Command::Restore { server, .. } => ("restore", Some(*server)),
-            Command::Cancel { server, .. } => ("cancel", Some(*server)),
-            Command::Complete { .. } => ("complete", None),
-            Command::Progress { .. } => ("progress", None),
-            Command::Configure(_) => ("configure", None),
-        };
+        let (call, server) = command.subject();
         let what = What::Note(Note::Overtaken { call });
         out.push(Output { server, actor: command.actor(), request: command.request(), what });
     }
@@ -383,6 +437,7 @@ impl Engine {
         let turned_on = policy.automatic_takeover && !self.policy.automatic_takeover;
         for key in self.keys_missing_in(&policy) {
             self.leave_queue(key, "removed", None, None, out);
+            self.token_is(key, None, out);
             self.end_all(key, out);
             self.timers.disarm(key);
             self.servers[key.index()] = None;
@@ -391,6 +446,9 @@ impl Engine {
         self.policy = Policy { servers: Vec::new(), ..policy };
         for server in servers.iter().filter(|server| server.readdressed) {
             self.become_another_machine(now, server.key, out);
+        }
+        for server in servers.iter().filter(|server| self.get(server.key).is_none()) {
+            out.push(Output::plain(Some(server.key), What::Files(Ask::Survey { thorough: false })));
         }
         self.place(servers, now);
         self.unsettled = Unsettled::All;
@@ -406,6 +464,7 @@ impl Engine {
     /// Host or port changed: what is known of the old machine says nothing of the new one.
     fn become_another_machine(&mut self, now: Mono, key: ServerKey, out: &mut Vec<Output>) {
         self.leave_queue(key, "readdressed", None, None, out);
+        self.token_is(key, None, out);
         let never_seen_at = now + self.policy.timeouts.connected;
         let Some(server) = self.get_mut(key) else { return };
         let from = server.health.phase();
@@ -444,14 +503,19 @@ impl Engine {
     }
 
     fn block(&self, key: ServerKey) -> Option<Block> {
-        let facts = self.get(key)?.facts;
+        self.block_with(key, self.joined, self.get(key)?.access.is_some())
+    }
+
+    /// What a takeover lacks, where cluster and login are or will be so.
+    fn block_with(&self, key: ServerKey, joined: bool, authorized: bool) -> Option<Block> {
+        let good_backup = self.get(key)?.backups.good;
         if !self.writable {
             Some(Block::StateNotWritable)
-        } else if !self.joined {
+        } else if !joined {
             Some(Block::NotInCluster)
-        } else if !facts.authorized {
+        } else if !authorized {
             Some(Block::NotAuthorized)
-        } else if !facts.backup {
+        } else if !good_backup {
             Some(Block::NoBackup)
         } else {
             None
@@ -487,7 +551,9 @@ impl Server {
             order: 0,
             priority: 0,
             health: Health::default(),
-            facts: Facts { authorized: false, backup: false },
+            access: None,
+            backups: Backups::default(),
+            backups_unreadable: false,
             takeover: Takeover::default(),
             alarms: BTreeMap::new(),
             never_seen_at: Some(never_seen_at),
@@ -498,5 +564,36 @@ impl Server {
 impl Output {
     fn plain(server: Option<ServerKey>, what: What) -> Output {
         Output { server, actor: None, request: None, what }
+    }
+}
+
+impl Operation {
+    fn new(id: u64, kind: OperationKind, server: Option<ServerKey>, behind: access::Behind) -> Operation {
+        let (actor, request, reason) = behind;
+        Operation {
+            id,
+            kind,
+            server,
+            deadline: Mono(u64::MAX),
+            attempt: 0,
+            reason,
+            actor,
+            request,
+            resumed: false,
+            supersedes: Vec::new(),
+            with: With::Nothing,
+            stage: output::Stage::Asked,
+            answered: false,
+        }
+    }
+
+    /// An output that follows from it.
+    fn says(&self, what: What) -> Output {
+        Output { server: self.server, actor: Some(self.actor.clone()), request: self.request, what }
+    }
+
+    /// Its answer is the host's to give.
+    fn may_be_overdue(&self) -> bool {
+        !self.answered && self.stage != output::Stage::Publishing
     }
 }

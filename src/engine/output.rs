@@ -86,6 +86,27 @@ pub enum What {
         /// Why it was given up, in a stable word.
         reason: &'static str,
     },
+    /// A backup ended: published, or why not.
+    Backup {
+        /// Its operation.
+        op: u64,
+        /// What was published, or what went wrong.
+        result: Result<Archive, String>,
+    },
+    /// The failover server can log in on the server from now on, or no longer.
+    Access {
+        /// The operation that brought the token; None: there is none any more.
+        by: Option<u64>,
+        /// The operation that had brought the token before: that one is to be deleted.
+        was: Option<u64>,
+    },
+    /// This failover server is part of the cluster from now on, or no longer.
+    Cluster {
+        /// It is.
+        joined: bool,
+    },
+    /// Something is to be done with the files of the server's backups; the answer comes back as an input.
+    Files(Ask),
     /// A person should know.
     Alarm {
         /// Which one.
@@ -100,6 +121,37 @@ pub enum What {
     },
     /// Worth an entry in the log, changes nothing.
     Note(Note),
+}
+
+/// Work on backup files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A file for the host to write into is to be named.
+    Prepare {
+        /// For this operation.
+        op: u64,
+        /// The highest number that a backup of the server ever had.
+        last_number: u64,
+    },
+    /// What the host wrote is to be checked, hashed and published.
+    Publish {
+        /// The operation that it was written for.
+        op: u64,
+        /// Where it is.
+        file: String,
+    },
+    /// What this operation left is to be removed: it ended without a backup.
+    Discard {
+        /// The operation.
+        op: u64,
+    },
+    /// The newest good backup is to be found, for a takeover.
+    Find,
+    /// What there is is to be looked at.
+    Survey {
+        /// Hash all of it again.
+        thorough: bool,
+    },
 }
 
 /// Entries that change nothing.
@@ -126,6 +178,42 @@ pub enum Note {
     Overtaken {
         /// The call.
         call: &'static str,
+    },
+    /// Backups of several servers begin, one after another.
+    RunBegun {
+        /// By the clock; else by hand.
+        daily: bool,
+    },
+    /// They have ended.
+    RunEnded {
+        /// By the clock; else by hand.
+        daily: bool,
+        /// Backups published.
+        ok: u32,
+        /// Backups failed.
+        failed: u32,
+    },
+    /// The first daily run is the one after this date, in days since 1970.
+    DailyAfter {
+        /// The date.
+        date: i64,
+    },
+    /// There is a good backup of the server now, or none any more.
+    BackupSeen {
+        /// There is.
+        good: bool,
+    },
+    /// The folder of its backups cannot be read.
+    BackupsUnreadable {
+        /// In words.
+        why: String,
+    },
+    /// A backup is not what was published.
+    Damaged {
+        /// Which.
+        number: u64,
+        /// In words.
+        why: String,
     },
     /// How far the host is.
     Progress {
@@ -176,16 +264,92 @@ pub enum OperationKind {
     Takeover,
     /// Give it its role back.
     Restore,
+    /// Write its settings into a file.
+    Backup,
+    /// Log in on it and bring a token.
+    Authorize,
+    /// Revoke the token.
+    Deauthorize,
+    /// Make this failover server part of the cluster.
+    JoinCluster,
 }
 
 impl OperationKind {
+    /// All of them.
+    pub const ALL: [OperationKind; 6] = [
+        OperationKind::Takeover,
+        OperationKind::Restore,
+        OperationKind::Backup,
+        OperationKind::Authorize,
+        OperationKind::Deauthorize,
+        OperationKind::JoinCluster,
+    ];
+
     /// The name in logs, traces and requests.
     pub fn name(self) -> &'static str {
         match self {
             OperationKind::Takeover => "takeover",
             OperationKind::Restore => "restore",
+            OperationKind::Backup => "backup",
+            OperationKind::Authorize => "authorize",
+            OperationKind::Deauthorize => "deauthorize",
+            OperationKind::JoinCluster => "join_cluster",
         }
     }
+
+    /// It moves the slot: while it runs, nothing else may be done with its server.
+    pub fn moves_slot(self) -> bool {
+        matches!(self, OperationKind::Takeover | OperationKind::Restore)
+    }
+}
+
+/// A published backup, as a takeover uses it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Archive {
+    /// Grows with each backup of the server.
+    pub number: u64,
+    /// The file, absolute.
+    pub path: String,
+    /// In bytes.
+    pub size: u64,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+    /// RFC 3339, UTC.
+    pub time: String,
+}
+
+/// What an operation is done with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum With {
+    /// Nothing but its server.
+    #[default]
+    Nothing,
+    /// A takeover: this backup.
+    Archive(Archive),
+    /// A backup: the host writes into this file.
+    File(String),
+    /// Joining the cluster: through this management server.
+    Management {
+        /// IP address or DNS name.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+}
+
+/// How far an operation is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// A backup whose file is not named yet: the host knows nothing of it.
+    Preparing,
+    /// The host does it.
+    #[default]
+    Asked,
+    /// A backup that the host has written: it is being published.
+    Publishing,
 }
 
 /// An operation that the host was asked for.
@@ -195,8 +359,8 @@ pub struct Operation {
     pub id: u64,
     /// What the host is to do.
     pub kind: OperationKind,
-    /// For which server.
-    pub server: ServerKey,
+    /// For which server; None for the cluster.
+    pub server: Option<ServerKey>,
     /// When it is given up.
     pub deadline: Mono,
     /// Failed attempts before this one.
@@ -211,6 +375,12 @@ pub struct Operation {
     pub resumed: bool,
     /// Takeovers that the host never answered and must undo first.
     pub supersedes: Vec<u64>,
+    /// What it is done with.
+    pub with: With,
+    /// How far it is.
+    pub stage: Stage,
+    /// The host's answer is accepted and on its way here: it is not overdue any more.
+    pub answered: bool,
 }
 
 /// How an operation ended.
@@ -223,6 +393,10 @@ pub enum Outcome {
     Failed,
     /// The host did not answer in time.
     Timeout,
+    /// A takeover of the same server went before it.
+    Superseded,
+    /// The plugin was stopped, and its credentials are forgotten.
+    Interrupted,
 }
 
 impl Outcome {
@@ -232,6 +406,8 @@ impl Outcome {
             Outcome::Ok => "ok",
             Outcome::Failed => "failed",
             Outcome::Timeout => "timeout",
+            Outcome::Superseded => "superseded",
+            Outcome::Interrupted => "interrupted",
         }
     }
 }
@@ -258,6 +434,12 @@ pub enum Alarm {
     LateAnswer,
     /// A configured server has said nothing yet.
     NeverSeen,
+    /// A backup failed or was not answered.
+    BackupFailed,
+    /// A backup is not what was published.
+    BackupDamaged,
+    /// The wall clock was set back by more than a day. Of the instance, not of a server.
+    ClockJump,
 }
 
 impl Alarm {
@@ -273,6 +455,9 @@ impl Alarm {
             Alarm::BothAlive => "both_alive",
             Alarm::LateAnswer => "late_answer",
             Alarm::NeverSeen => "never_seen",
+            Alarm::BackupFailed => "backup_failed",
+            Alarm::BackupDamaged => "backup_damaged",
+            Alarm::ClockJump => "clock_jump",
         }
     }
 }
@@ -291,6 +476,8 @@ pub enum Cause<S = ServerKey> {
     Block(Block),
     /// The operation with this id.
     Operation(u64),
+    /// The backup with this number.
+    Archive(u64),
 }
 
 /// What a takeover lacks.

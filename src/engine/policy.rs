@@ -1,5 +1,6 @@
 //! What the engine needs of the configuration, in its own units. Made by `runtime` from an accepted `Config`; never checked here.
 
+use super::output::OperationKind;
 use crate::time::Span;
 
 /// Stable number of a monitored server inside one plugin instance: the index of its slot. Never an order.
@@ -47,6 +48,16 @@ pub struct Policy {
     pub takeover_timeout: Span,
     /// How long a restore may take the host.
     pub restore_timeout: Span,
+    /// How long a backup may take the host.
+    pub backup_timeout: Span,
+    /// How long the other operations may take the host.
+    pub operation_timeout: Span,
+    /// Every server is backed up once a day.
+    pub daily_backup: bool,
+    /// The host revokes tokens when it is asked to.
+    pub host_revokes: bool,
+    /// When, in ms after midnight UTC.
+    pub backup_time_ms: i64,
     /// How long a returned server must keep alive before it counts as back.
     pub restore_stable: Span,
     /// A wake-up later than this was a pause.
@@ -64,4 +75,16 @@ pub struct ServerPolicy {
     pub priority: u32,
     /// Host or port changed with this policy: it is another machine now, never seen.
     pub readdressed: bool,
+}
+
+impl Policy {
+    /// How long the host may take.
+    pub(super) fn for_host(&self, kind: OperationKind) -> Span {
+        match kind {
+            OperationKind::Takeover => self.takeover_timeout,
+            OperationKind::Restore => self.restore_timeout,
+            OperationKind::Backup => self.backup_timeout,
+            OperationKind::Authorize | OperationKind::Deauthorize | OperationKind::JoinCluster => self.operation_timeout,
+        }
+    }
 }

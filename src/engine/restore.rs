@@ -72,15 +72,13 @@ impl Engine {
         let reason = if actor == Actor::Automatic { "returned" } else { "operator" };
         self.change(key, TakeoverState::Restoring, Why { reason, actor: Some(actor.clone()), request }, out);
         self.evaluate_both_alive(key, out);
-        let (id, kind, supersedes) = (self.new_id(), OperationKind::Restore, Vec::new());
-        self.begin(
-            Operation { id, kind, server: key, deadline, attempt, reason, actor, request, resumed: false, supersedes },
-            out,
-        );
+        let behind = (actor, request, reason);
+        let operation = Operation::new(self.new_id(), OperationKind::Restore, Some(key), behind);
+        self.begin(Operation { deadline, attempt, ..operation }, out);
     }
 
     pub(super) fn restore_failed(&mut self, now: Mono, operation: Operation, outcome: Outcome, out: &mut Vec<Output>) {
-        let key = operation.server;
+        let Some(key) = operation.server else { return };
         self.raise(key, Alarm::RestoreFailed, Cause::Operation(operation.id), out);
         let Some(server) = self.get_mut(key) else { return };
         let takeover = &mut server.takeover;

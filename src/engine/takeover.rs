@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::health::{FailReason, Phase};
-use super::output::{Actor, Alarm, Block, Cause, Note, Operation, OperationKind, Outcome, Output, TakeoverState, What};
+use super::output::{
+    Actor, Alarm, Archive, Ask, Block, Cause, Note, Operation, OperationKind, Outcome, Output, Stage, TakeoverState, What,
+    With,
+};
 use super::policy::ServerKey;
 use super::restore::Stability;
 use super::{Engine, Server};
@@ -287,11 +290,16 @@ impl Engine {
 
     /// Gives the free slot, and says who is not covered. Whoever is not marked was looked at before, and nothing has changed for it since.
     pub(super) fn settle(&mut self, now: Mono, out: &mut Vec<Output>) {
+        // Whoever was first is still, while its backup is looked for.
+        if let Some(key) = self.examined {
+            self.unsettled.mark(key);
+        }
         let unsettled = std::mem::take(&mut self.unsettled);
         let mut waiting = self.ranked(&unsettled);
         if self.slot.is_none() {
             self.give_slot(now, &waiting, out);
         }
+        self.found = None;
         if self.unsettled == Unsettled::All {
             // The slot was given just now: everybody else hears of it.
             waiting = self.ranked(&Unsettled::All);
@@ -319,7 +327,19 @@ impl Engine {
             }
             match self.block(*key) {
                 Some(block) => self.raise(*key, Alarm::TakeoverBlocked, Cause::Block(block), out),
-                None => return self.begin_takeover(now, *key, out),
+                None => return self.give_slot_to(now, *key, out),
+            }
+        }
+    }
+
+    /// Not before its backup was looked at: what was good yesterday may be gone.
+    fn give_slot_to(&mut self, now: Mono, key: ServerKey, out: &mut Vec<Output>) {
+        match self.found.take() {
+            Some((of, archive)) if of == key => self.begin_takeover(now, key, archive, out),
+            _ if self.examined == Some(key) => {}
+            _ => {
+                self.examined = Some(key);
+                out.push(Output::plain(Some(key), What::Files(Ask::Find)));
             }
         }
     }
@@ -337,7 +357,8 @@ impl Engine {
         }
     }
 
-    fn begin_takeover(&mut self, now: Mono, key: ServerKey, out: &mut Vec<Output>) {
+    fn begin_takeover(&mut self, now: Mono, key: ServerKey, archive: Archive, out: &mut Vec<Output>) {
+        self.supersede_for(now, key, out);
         let deadline = now + self.policy.takeover_timeout;
         let supersedes = self.given_up.iter().filter(|given| given.to_undo).map(|given| given.id).collect();
         let Some(server) = self.get_mut(key) else { return };
@@ -350,40 +371,87 @@ impl Engine {
         self.change(key, TakeoverState::TakingOver, why, out);
         self.end(key, Alarm::NotCovered, out);
         self.end(key, Alarm::TakeoverBlocked, out);
-        let kind = OperationKind::Takeover;
-        let id = self.new_id();
-        self.begin(
-            Operation { id, kind, server: key, deadline, attempt, reason, actor, request, resumed: false, supersedes },
-            out,
-        );
+        let behind = (actor, request, reason);
+        let operation = Operation::new(self.new_id(), OperationKind::Takeover, Some(key), behind);
+        self.begin(Operation { deadline, attempt, supersedes, with: With::Archive(archive), ..operation }, out);
+    }
+
+    /// A takeover goes before whatever else the host does for the server.
+    fn supersede_for(&mut self, now: Mono, key: ServerKey, out: &mut Vec<Output>) {
+        let Some(Operation { id, kind, stage, .. }) = self.operation_of(key) else { return };
+        if stage == Stage::Asked {
+            self.remember_given_up(id, Some(key), false);
+            out.push(Output::plain(Some(key), What::OperationOver { op: id, kind, reason: "superseded" }));
+        }
+        self.completed(now, id, Outcome::Superseded, None, out);
     }
 
     pub(super) fn begin(&mut self, operation: Operation, out: &mut Vec<Output>) {
-        let (server, actor, request) = (Some(operation.server), Some(operation.actor.clone()), operation.request);
         self.operations.insert(operation.id, operation.clone());
         if self.running {
-            out.push(Output { server, actor, request, what: What::Begin(operation) });
+            out.push(operation.says(What::Begin(operation.clone())));
         } else {
             self.not_begun.insert(operation.id);
         }
     }
 
-    /// At a start: what was begun is begun again under the same id, delays run anew.
-    pub(super) fn resume(&mut self, key: ServerKey, now: Mono, out: &mut Vec<Output>) {
-        let timeouts = (self.policy.takeover_timeout, self.policy.restore_timeout);
-        let running = self.operations.values_mut().filter(|operation| operation.server == key);
-        for operation in running {
-            operation.resumed = !self.not_begun.remove(&operation.id);
-            operation.deadline = now + if operation.kind == OperationKind::Takeover { timeouts.0 } else { timeouts.1 };
-            let (actor, request) = (Some(operation.actor.clone()), operation.request);
-            out.push(Output { server: Some(key), actor, request, what: What::Begin(operation.clone()) });
-        }
-        let Some(Server { takeover, .. }) = self.get_mut(key) else { return };
+    /// At a start: what was begun is begun again under the same id, delays run anew. None stands for the cluster.
+    pub(super) fn resume(&mut self, key: Option<ServerKey>, now: Mono, out: &mut Vec<Output>) {
+        let mine = self.operations.values().filter(|operation| operation.server == key);
+        let mine: Vec<u64> = mine.map(|operation| operation.id).collect();
+        mine.into_iter().for_each(|op| self.resume_operation(op, now, out));
+        let Some(Server { takeover, .. }) = key.and_then(|key| self.get_mut(key)) else { return };
         takeover.stability = Stability::Broken;
         takeover.not_before = (takeover.state == TakeoverState::Queued && takeover.attempt > 0)
             .then(|| now + retry_delay(takeover.attempt));
         takeover.restore_not_before = (takeover.state == TakeoverState::TakenOver && takeover.restore_attempt > 0)
             .then(|| now + retry_delay(takeover.restore_attempt));
+    }
+
+    fn resume_operation(&mut self, op: u64, now: Mono, out: &mut Vec<Output>) {
+        let fresh = self.not_begun.remove(&op);
+        let last_number = |server: Option<ServerKey>| server.and_then(|key| self.get(key)).map_or(0, |s| s.backups.highest);
+        let last_number = last_number(self.operations.get(&op).and_then(|operation| operation.server));
+        let Some(kind) = self.operations.get(&op).map(|operation| operation.kind) else { return };
+        let deadline = now + self.policy.for_host(kind);
+        let Some(operation) = self.operations.get_mut(&op) else { return };
+        operation.deadline = deadline;
+        operation.answered = false;
+        let what = match (operation.kind, operation.stage, &operation.with) {
+            (OperationKind::Authorize | OperationKind::JoinCluster, ..) if !fresh => return self.interrupt(now, op, out),
+            (_, Stage::Preparing, _) => What::Files(Ask::Prepare { op, last_number }),
+            (_, Stage::Publishing, With::File(file)) => What::Files(Ask::Publish { op, file: file.clone() }),
+            _ => {
+                operation.resumed = !fresh;
+                What::Begin(operation.clone())
+            }
+        };
+        let says = operation.says(what);
+        out.push(says);
+    }
+
+    /// Its credentials were forgotten at the stop.
+    fn interrupt(&mut self, now: Mono, op: u64, out: &mut Vec<Output>) {
+        let Some(Operation { kind, server, .. }) = self.operations.get(&op).cloned() else { return };
+        self.remember_given_up(op, server, false);
+        out.push(Output::plain(server, What::OperationOver { op, kind, reason: "interrupted" }));
+        self.completed(now, op, Outcome::Interrupted, Some("interrupted".to_owned()), out);
+    }
+
+    /// It runs no longer: said, with how it ended.
+    pub(super) fn end_operation(
+        &mut self,
+        op: u64,
+        outcome: Outcome,
+        error: Option<String>,
+        out: &mut Vec<Output>,
+    ) -> Option<Operation> {
+        let operation = self.operations.remove(&op)?;
+        // Of what it was never asked for the host hears nothing.
+        if operation.stage != Stage::Preparing {
+            out.push(operation.says(What::Completed { op, kind: operation.kind, outcome, error }));
+        }
+        Some(operation)
     }
 
     pub(super) fn completed(
@@ -394,21 +462,23 @@ impl Engine {
         error: Option<String>,
         out: &mut Vec<Output>,
     ) {
-        let Some(operation) = self.operations.remove(&op) else { return };
-        let Operation { kind, server, ref actor, request, .. } = operation;
-        let what = What::Completed { op, kind, outcome, error };
-        out.push(Output { server: Some(server), actor: Some(actor.clone()), request, what });
-        match (kind, outcome) {
+        let why = error.clone().unwrap_or_else(|| outcome.name().to_owned());
+        let Some(operation) = self.end_operation(op, outcome, error, out) else { return };
+        let server = operation.server;
+        match (operation.kind, outcome) {
             (OperationKind::Takeover, Outcome::Ok) => self.taken_over(operation, out),
             (OperationKind::Takeover, _) => self.takeover_failed(now, operation, outcome, out),
             (OperationKind::Restore, Outcome::Ok) => self.restored(operation, out),
             (OperationKind::Restore, _) => self.restore_failed(now, operation, outcome, out),
+            (OperationKind::Backup, _) => self.backup_failed(now, &operation, why, out),
+            (_, Outcome::Ok) => self.access_changed(&operation, out),
+            (OperationKind::Authorize | OperationKind::Deauthorize | OperationKind::JoinCluster, _) => {}
         }
-        self.touch(server);
+        server.into_iter().for_each(|key| self.touch(key));
     }
 
     fn taken_over(&mut self, operation: Operation, out: &mut Vec<Output>) {
-        let key = operation.server;
+        let Some(key) = operation.server else { return };
         self.given_up.iter_mut().for_each(|given| given.to_undo = false);
         if let Some(Server { takeover, .. }) = self.get_mut(key) {
             takeover.attempt = 0;
@@ -420,7 +490,7 @@ impl Engine {
     }
 
     fn takeover_failed(&mut self, now: Mono, operation: Operation, outcome: Outcome, out: &mut Vec<Output>) {
-        let key = operation.server;
+        let Some(key) = operation.server else { return };
         self.hold_slot(None);
         self.raise(key, Alarm::TakeoverFailed, Cause::Operation(operation.id), out);
         let Some(server) = self.get_mut(key) else { return };
@@ -438,7 +508,7 @@ impl Engine {
     }
 
     fn restored(&mut self, operation: Operation, out: &mut Vec<Output>) {
-        let key = operation.server;
+        let Some(key) = operation.server else { return };
         self.hold_slot(None);
         let Some(server) = self.get_mut(key) else { return };
         let failure = server.health.failure();
@@ -458,18 +528,30 @@ impl Engine {
 
     /// Operations without an answer in time.
     pub(super) fn give_up_the_overdue(&mut self, now: Mono, out: &mut Vec<Output>) {
-        let mut overdue: Vec<(Mono, u64)> =
-            self.operations.values().filter(|op| op.deadline <= now).map(|op| (op.deadline, op.id)).collect();
+        let overdue = self.operations.values().filter(|op| op.may_be_overdue() && op.deadline <= now);
+        let mut overdue: Vec<(Mono, u64)> = overdue.map(|op| (op.deadline, op.id)).collect();
         overdue.sort_unstable();
         for (_, op) in overdue {
-            let Some(Operation { kind, server, .. }) = self.operations.get(&op).cloned() else { continue };
-            if self.given_up.len() == GIVEN_UP_KEPT {
-                self.given_up.pop_front();
+            let Some(Operation { kind, server, stage, .. }) = self.operations.get(&op).cloned() else { continue };
+            if stage == Stage::Asked {
+                self.remember_given_up(op, server, kind == OperationKind::Takeover);
+                out.push(Output::plain(server, What::OperationOver { op, kind, reason: "timeout" }));
             }
-            let to_undo = kind == OperationKind::Takeover;
-            self.given_up.push_back(GivenUp { id: op, server: Some(server), to_undo, answered: false });
-            out.push(Output::plain(Some(server), What::OperationOver { op, kind, reason: "timeout" }));
             self.completed(now, op, Outcome::Timeout, None, out);
+        }
+    }
+
+    fn remember_given_up(&mut self, id: u64, server: Option<ServerKey>, to_undo: bool) {
+        if self.given_up.len() == GIVEN_UP_KEPT {
+            self.given_up.pop_front();
+        }
+        self.given_up.push_back(GivenUp { id, server, to_undo, answered: false });
+    }
+
+    /// The host's answer is on its way here, or is not after all.
+    pub fn awaits_answer(&mut self, op: u64, answered: bool) {
+        if let Some(operation) = self.operations.get_mut(&op) {
+            operation.answered = answered;
         }
     }
 
@@ -477,23 +559,29 @@ impl Engine {
     pub(super) fn take_back(&mut self, now: Mono, op: u64, out: &mut Vec<Output>) {
         self.writable = false;
         let Some(operation) = self.operations.remove(&op) else { return };
-        let (key, why) = (operation.server, Why { reason: Block::StateNotWritable.name(), ..Why::of(&operation) });
-        match operation.kind {
-            OperationKind::Takeover => {
-                self.hold_slot(None);
-                self.change(key, TakeoverState::Queued, why, out);
-                self.raise(key, Alarm::TakeoverBlocked, Cause::Block(Block::StateNotWritable), out);
+        let why = Why { reason: Block::StateNotWritable.name(), ..Why::of(&operation) };
+        let Some(key) = operation.server.filter(|_| operation.kind.moves_slot()) else {
+            return self.never_asked(now, operation, out);
+        };
+        if operation.kind == OperationKind::Takeover {
+            self.hold_slot(None);
+            self.change(key, TakeoverState::Queued, why, out);
+            self.raise(key, Alarm::TakeoverBlocked, Cause::Block(Block::StateNotWritable), out);
+        } else {
+            self.raise(key, Alarm::RestoreFailed, Cause::Operation(op), out);
+            self.change(key, TakeoverState::TakenOver, why, out);
+            if let Some(Server { takeover, .. }) = self.get_mut(key) {
+                takeover.restore_not_before = Some(now + retry_delay(takeover.restore_attempt.max(1)));
             }
-            OperationKind::Restore => {
-                self.raise(key, Alarm::RestoreFailed, Cause::Operation(op), out);
-                self.change(key, TakeoverState::TakenOver, why, out);
-                if let Some(Server { takeover, .. }) = self.get_mut(key) {
-                    takeover.restore_not_before = Some(now + retry_delay(takeover.restore_attempt.max(1)));
-                }
-                self.evaluate_both_alive(key, out);
-            }
+            self.evaluate_both_alive(key, out);
         }
         self.touch(key);
+    }
+
+    fn never_asked(&mut self, now: Mono, operation: Operation, out: &mut Vec<Output>) {
+        let (op, why) = (operation.id, "the state directory cannot be written".to_owned());
+        self.operations.insert(op, operation);
+        self.completed(now, op, Outcome::Failed, Some(why), out);
     }
 
     /// Whether the host's answer to this operation would be late news.

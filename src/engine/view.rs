@@ -3,6 +3,7 @@
 //! Decides nothing and changes nothing. Called by `runtime` for the status.
 
 use super::Engine;
+use super::backup::LastBackup;
 use super::health::{EventKind, FailReason, Link, Phase};
 use super::output::{Actor, Alarm, Block, Operation, TakeoverState};
 use super::policy::ServerKey;
@@ -45,6 +46,8 @@ pub struct ServerView {
     pub authorized: bool,
     /// There is a good backup of its settings.
     pub backup: bool,
+    /// How the last one ended.
+    pub last_backup: Option<LastBackup>,
     /// The alarms that stand, in a fixed order.
     pub alarms: Vec<Alarm>,
 }
@@ -82,6 +85,7 @@ impl Default for ServerView {
             block: None,
             authorized: false,
             backup: false,
+            last_backup: None,
             alarms: Vec::new(),
         }
     }
@@ -132,13 +136,25 @@ impl Engine {
                 Stability::Reached => WayBack::Reached,
             },
             block: self.block(key),
-            authorized: server.facts.authorized,
-            backup: server.facts.backup,
+            authorized: server.access.is_some(),
+            backup: server.backups.good,
+            last_backup: server.backups.last.clone(),
             alarms: server.alarms.keys().copied().collect(),
         })
     }
 
-    fn operation_of(&self, key: ServerKey) -> Option<Operation> {
-        self.operations.values().find(|operation| operation.server == key).cloned()
+    /// What the host, or the file worker, does for this server now: one thing at a time.
+    pub(super) fn operation_of(&self, key: ServerKey) -> Option<Operation> {
+        self.operations.values().find(|operation| operation.server == Some(key)).cloned()
+    }
+
+    /// Whether the alarm `clock_jump` stands, which is of no server.
+    pub fn clock_jumped(&self) -> bool {
+        self.daily.clock_jump
+    }
+
+    /// The operation that brought the token of this server.
+    pub fn access(&self, key: ServerKey) -> Option<u64> {
+        self.get(key)?.access
     }
 }

@@ -21,6 +21,7 @@ use crate::diagnostics;
 use crate::engine::health::EventKind;
 use crate::engine::output::Outcome;
 use crate::error::{self, Error};
+use crate::runtime::Answer;
 use crate::runtime::configure::Rejected;
 use crate::time::Mono;
 
@@ -62,6 +63,8 @@ pub static API: abi::vmsf_api = abi::vmsf_api {
 };
 
 const ACTOR_MAX: usize = 256;
+/// The management server's port in the product.
+const MANAGEMENT_PORT: u64 = 443;
 
 /// What most calls may say about themselves.
 #[derive(Deserialize, Default)]
@@ -72,7 +75,15 @@ struct By {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Answer {
+struct Join {
+    host: Option<String>,
+    port: Option<u64>,
+    actor: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct AnswerWords {
     error: Option<String>,
 }
 
@@ -427,12 +438,19 @@ unsafe fn operate(
         // SAFETY: the caller vouches for it (rule 3).
         let actor = unsafe { read_actor(json, len) }?;
         let request = call(instance, actor)?;
-        if req.is_null() {
-            return Ok(());
-        }
-        // SAFETY: not NULL, and the caller vouches for it (rule 3).
-        unsafe { text::put("req", req, request) }
+        // SAFETY: the caller vouches for it (rule 3).
+        unsafe { put_request(req, request) }
     })
+}
+
+/// # Safety
+/// `req` is NULL or one u64.
+unsafe fn put_request(req: *mut u64, request: u64) -> Result<(), Error> {
+    if req.is_null() {
+        return Ok(());
+    }
+    // SAFETY: not NULL, and the caller vouches for it (rule 3).
+    unsafe { text::put("req", req, request) }
 }
 
 unsafe extern "C" fn cancel(p: vmsf_plugin, s: vmsf_server, json: *const c_char, len: usize) -> vmsf_result {
@@ -454,19 +472,28 @@ unsafe extern "C" fn complete(
 ) -> vmsf_result {
     guard::call(Class::AnyThread, p, |instance| {
         // SAFETY: the host vouches for it (rule 3).
-        let answer: Answer = unsafe { read_json(json, len) }?;
-        text::check_secret(secret, secret_len)?;
+        let words: AnswerWords = unsafe { read_json(json, len) }?;
         let (outcome, error) = match outcome {
             abi::VMSF_OUTCOME_OK => (Outcome::Ok, None),
             abi::VMSF_OUTCOME_FAILED => {
-                (Outcome::Failed, answer.error.or_else(|| Some("the host gave no reason".into())))
+                (Outcome::Failed, words.error.or_else(|| Some("the host gave no reason".into())))
             }
             abi::VMSF_OUTCOME_UNSUPPORTED => (Outcome::Failed, Some("the host does not know this operation".into())),
             other => {
                 return Err(Error::new(abi::VMSF_ERR_INVALID, format!("outcome is {other}, allowed are 0, 1 and 2")));
             }
         };
-        instance.runtime.complete(op_id, outcome, error.map(|error| crate::log::host_words(&error)))
+        let error = error.map(|error| crate::log::host_words(&error));
+        // SAFETY: the host vouches for it (rule 3).
+        match unsafe { text::read_secret(secret, secret_len) } {
+            Ok(token) => instance.runtime.complete(op_id, Answer { outcome, error, token }),
+            Err(bad) => {
+                // The operation would hang until its deadline, and nobody would learn why.
+                let error = Some(format!("the host's answer was refused: {}", bad.text));
+                instance.runtime.complete(op_id, Answer { outcome: Outcome::Failed, error, token: None })?;
+                Err(bad)
+            }
+        }
     })
 }
 
@@ -486,7 +513,11 @@ unsafe fn read_json<T: DeserializeOwned + Default>(json: *const c_char, len: usi
 unsafe fn read_actor(json: *const c_char, len: usize) -> Result<String, Error> {
     // SAFETY: the caller vouches for it (rule 3).
     let by: By = unsafe { read_json(json, len) }?;
-    let actor = by.actor.unwrap_or_else(|| "operator".into());
+    checked_actor(by.actor)
+}
+
+fn checked_actor(actor: Option<String>) -> Result<String, Error> {
+    let actor = actor.unwrap_or_else(|| "operator".into());
     if actor.is_empty() || actor.len() > ACTOR_MAX || actor == "automatic" || actor.contains(char::is_control) {
         let text =
             format!("json: actor must have 1 to {ACTOR_MAX} bytes, no control characters, and not be \"automatic\"");
@@ -503,52 +534,98 @@ unsafe extern "C" fn get_extension(_id: *const c_char) -> *const c_void {
     std::ptr::null()
 }
 
+unsafe extern "C" fn cluster(p: vmsf_plugin, joined: u32, json: *const c_char, len: usize) -> vmsf_result {
+    guard::call(Class::AnyThread, p, |instance| {
+        if joined > 1 {
+            return Err(Error::new(abi::VMSF_ERR_INVALID, format!("joined is {joined}, allowed are 0 and 1")));
+        }
+        // SAFETY: the host vouches for it (rule 3).
+        let actor = unsafe { read_actor(json, len) }?;
+        instance.runtime.cluster(joined == 1, actor)
+    })
+}
+
+unsafe extern "C" fn join_cluster(
+    p: vmsf_plugin,
+    json: *const c_char,
+    len: usize,
+    secret: *const u8,
+    secret_len: usize,
+    req: *mut u64,
+) -> vmsf_result {
+    guard::call(Class::AnyThread, p, |instance| {
+        // SAFETY: the host vouches for it (rule 3).
+        let join: Join = unsafe { read_json(json, len) }?;
+        let place = management_server(join.host, join.port)?;
+        let actor = checked_actor(join.actor)?;
+        // SAFETY: the host vouches for it (rule 3).
+        let secret = unsafe { text::read_secret(secret, secret_len) }?;
+        let request = instance.runtime.join_cluster(place, actor, secret)?;
+        // SAFETY: the host vouches for it (rule 3).
+        unsafe { put_request(req, request) }
+    })
+}
+
+/// A host and a port under the rules of the configuration.
+fn management_server(host: Option<String>, port: Option<u64>) -> Result<(String, u16), Error> {
+    let json = |text: String| Error::new(abi::VMSF_ERR_JSON, format!("json: {text}"));
+    let host = host.ok_or_else(|| json("host is missing: the management server's IP address or DNS name".into()))?;
+    if !config::is_host(&host) {
+        return Err(json(format!("host {host:?} is neither an IP address nor a DNS name")));
+    }
+    let port = port.unwrap_or(MANAGEMENT_PORT);
+    let port = u16::try_from(port).ok().filter(|port| *port > 0);
+    Ok((host, port.ok_or_else(|| json("port must be from 1 to 65535".into()))?))
+}
+
+unsafe extern "C" fn authorize(
+    p: vmsf_plugin,
+    s: vmsf_server,
+    json: *const c_char,
+    len: usize,
+    secret: *const u8,
+    secret_len: usize,
+    req: *mut u64,
+) -> vmsf_result {
+    guard::call(Class::AnyThread, p, |instance| {
+        // SAFETY: the host vouches for it (rule 3).
+        let actor = unsafe { read_actor(json, len) }?;
+        // SAFETY: the host vouches for it (rule 3).
+        let secret = unsafe { text::read_secret(secret, secret_len) }?;
+        let secret = secret.ok_or_else(|| Error::new(abi::VMSF_ERR_INVALID, "secret is empty: give the credentials"))?;
+        let request = instance.runtime.authorize(s, actor, Some(secret))?;
+        // SAFETY: the host vouches for it (rule 3).
+        unsafe { put_request(req, request) }
+    })
+}
+
+unsafe extern "C" fn deauthorize(
+    p: vmsf_plugin,
+    s: vmsf_server,
+    json: *const c_char,
+    len: usize,
+    req: *mut u64,
+) -> vmsf_result {
+    // SAFETY: the host vouches for its arguments (rule 3).
+    unsafe { operate(p, json, len, req, |instance, actor| instance.runtime.deauthorize(s, actor)) }
+}
+
+unsafe extern "C" fn backup(
+    p: vmsf_plugin,
+    s: vmsf_server,
+    json: *const c_char,
+    len: usize,
+    req: *mut u64,
+) -> vmsf_result {
+    // SAFETY: the host vouches for its arguments (rule 3).
+    unsafe { operate(p, json, len, req, |instance, actor| instance.runtime.backup(s, actor)) }
+}
+
 /// What later versions do.
 fn unsupported(class: Class, p: vmsf_plugin, member: &str) -> vmsf_result {
     guard::call(class, p, |_| {
         Err(Error::new(abi::VMSF_ERR_UNSUPPORTED, format!("this version of the plugin does not do '{member}' yet")))
     })
-}
-
-unsafe extern "C" fn cluster(p: vmsf_plugin, _: u32, _: *const c_char, _: usize) -> vmsf_result {
-    unsupported(Class::AnyThread, p, "cluster")
-}
-
-unsafe extern "C" fn join_cluster(
-    p: vmsf_plugin,
-    _: *const c_char,
-    _: usize,
-    _: *const u8,
-    _: usize,
-    _: *mut u64,
-) -> vmsf_result {
-    unsupported(Class::AnyThread, p, "join_cluster")
-}
-
-unsafe extern "C" fn authorize(
-    p: vmsf_plugin,
-    _: vmsf_server,
-    _: *const c_char,
-    _: usize,
-    _: *const u8,
-    _: usize,
-    _: *mut u64,
-) -> vmsf_result {
-    unsupported(Class::AnyThread, p, "authorize")
-}
-
-unsafe extern "C" fn deauthorize(
-    p: vmsf_plugin,
-    _: vmsf_server,
-    _: *const c_char,
-    _: usize,
-    _: *mut u64,
-) -> vmsf_result {
-    unsupported(Class::AnyThread, p, "deauthorize")
-}
-
-unsafe extern "C" fn backup(p: vmsf_plugin, _: vmsf_server, _: *const c_char, _: usize, _: *mut u64) -> vmsf_result {
-    unsupported(Class::AnyThread, p, "backup")
 }
 
 unsafe extern "C" fn maintenance(p: vmsf_plugin, _: vmsf_server, _: *const c_char, _: usize) -> vmsf_result {

@@ -11,12 +11,13 @@ use super::host::HostTable;
 use super::instance::Instance;
 use super::text;
 use crate::config::{self, Config, Fault, MonitoredServer, ParseError};
+use crate::engine::output::OperationKind;
 use crate::error::Error;
 use crate::log::Subject;
 use crate::log::store::{LogStore, Settings};
 use crate::runtime::clock::Clock;
 use crate::runtime::configure::Rejected;
-use crate::runtime::{Kept, Numbers, Runtime};
+use crate::runtime::{Kept, Numbers, Performs, Runtime};
 use crate::state::document::Document;
 use crate::state::{Durability, Store};
 
@@ -42,6 +43,8 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
     let durability = options.durability.unwrap_or(Durability::Full);
     let store = Store::open(&options.state_directory, durability)?;
     let mut first_words = Vec::new();
+    let (tokens, damaged) = store.tokens()?;
+    first_words.extend(damaged.map(Subject::StateDamaged));
     let document = load(&store, &mut first_words)?;
     // A configuration that is given is the cure for a damaged one.
     let before = kept_config(&store, given.is_none(), &mut first_words)?;
@@ -73,8 +76,8 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
         options.state_directory.display()
     );
     store.keep_config(&config.to_json())?;
-    let kept = Kept { store, log, numbers, document, first_words };
-    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config)?;
+    let kept = Kept { store, tokens, log, numbers, document, first_words };
+    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config, performs(options.operations.as_deref()))?;
     Ok(Instance::new(runtime, host))
 }
 
@@ -147,6 +150,12 @@ fn read(text: &str) -> Result<Options, Rejected> {
         check_operations(operations)?;
     }
     Ok(options)
+}
+
+/// The kinds that the host performs; by default those of the product.
+fn performs(operations: Option<&[String]>) -> Performs {
+    let named = |kind: &OperationKind| operations.is_none_or(|names| names.iter().any(|name| name == kind.name()));
+    Performs::new(OperationKind::ALL.into_iter().filter(named))
 }
 
 fn check_operations(operations: &[String]) -> Result<(), Error> {

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use vms_failover_abi as abi;
 
+use super::errands::{Errands, Secrets};
+use super::files::Done;
 use super::inbox::Mailbox;
 use super::servers::Servers;
 use crate::config::Config;
 use crate::engine::command::{Command, Input, Refusal};
-use crate::engine::output::{Alarm, Cause, Note, Operation, Outcome, Output, What};
+use crate::engine::output::{Alarm, Ask, Cause, Note, Operation, OperationKind, Outcome, Output, What};
 use crate::engine::policy::{Policy, ServerKey};
-use crate::engine::{Engine, Facts, Ran};
+use crate::engine::{Engine, Ran};
 use crate::log::{Entry, Limiter, Named, Subject, Verdict};
 use crate::state::document::{self, Accepted, Document};
 use crate::status::{Picture, Portrait, Rules};
@@ -52,12 +54,16 @@ pub enum Message {
     Call(Arc<Call>),
     /// An answer to what had been given up.
     LateAnswer(u64, Outcome),
+    /// The file worker has done something.
+    Files(Done),
 }
 
 /// An accepted call, with the servers and the configuration that it brings.
 pub struct Call {
     command: Command,
     placement: Option<(Arc<Servers>, Arc<Config>)>,
+    /// An earlier life accepted it, and the credentials that it needs went with that life.
+    interrupted: bool,
 }
 
 /// What waits to be delivered.
@@ -65,7 +71,7 @@ pub enum Delivery {
     /// An entry for `event`.
     Entry(Entry),
     /// An operation for `begin`, with the configuration that it was decided by.
-    Begin(Operation, Named, Arc<Config>),
+    Begin(Operation, Option<Named>, Arc<Config>),
 }
 
 /// Engine, inbox and outbox.
@@ -82,6 +88,8 @@ pub struct Core {
     /// A panic was caught: nothing is taken in or written after the entry that says so.
     poisoned: bool,
     servers: Arc<Servers>,
+    /// While a configuration is taken in: what it brings. A key is not given to another server in the same breath.
+    incoming: Option<Arc<Servers>>,
     config: Arc<Config>,
     outbox: VecDeque<Delivery>,
     limiter: Limiter,
@@ -107,6 +115,10 @@ pub struct Core {
     write_again_at: Option<Mono>,
     /// To be said when monitoring begins.
     first_words: Vec<Subject>,
+    /// What the file worker is to do.
+    pub errands: Errands,
+    /// Credentials and tokens that wait for the operation or the disk that they are for.
+    pub secrets: Secrets,
 }
 
 /// A version of the durable state, to be written with the lock dropped.
@@ -126,10 +138,10 @@ pub struct Now {
 }
 
 impl Core {
-    /// A core at rest with these servers. Cluster, authorization and backups are taken as given.
+    /// A core at rest with these servers.
     pub fn new(policy: Policy, servers: Arc<Servers>, config: Arc<Config>, numbers: Numbers) -> Core {
         let (sender, receiver) = unbounded();
-        let mut core = Core {
+        Core {
             engine: Engine::new(policy, numbers.next_id),
             sender,
             receiver,
@@ -138,6 +150,7 @@ impl Core {
             look_again: false,
             poisoned: false,
             servers,
+            incoming: None,
             config,
             outbox: VecDeque::new(),
             limiter: Limiter::default(),
@@ -154,9 +167,9 @@ impl Core {
             unconfirmed: Vec::new(),
             write_again_at: None,
             first_words: Vec::new(),
-        };
-        core.give_what_is_given(Mono(0));
-        core
+            errands: Errands::default(),
+            secrets: Secrets::default(),
+        }
     }
 
     /// Where messages go.
@@ -200,6 +213,7 @@ impl Core {
             return;
         }
         self.look_again = false;
+        self.engine.wall_clock_is(now.mono, now.utc_ms);
         for _ in 0..self.receiver.len() {
             match self.receiver.try_recv() {
                 Ok(Message::Mail(mailbox)) => self.take_mail(&mailbox, now),
@@ -209,6 +223,7 @@ impl Core {
                     self.late.remove(&op);
                     self.feed(Input::LateAnswer { op, outcome }, now);
                 }
+                Ok(Message::Files(done)) => self.take_done(done, now),
                 Err(_) => break,
             }
         }
@@ -246,13 +261,56 @@ impl Core {
         };
         let key = |id: &String| servers.by_id(id).map(|entry| entry.mailbox.key()).filter(|_| known(id));
         self.engine.recall(document.memory.renamed(key))?;
+        for (id, op) in document.unwanted_tokens {
+            self.secrets.unwanted.insert(op, id.into());
+        }
         for accepted in document.accepted {
             let Some(command) = self.command_of(accepted) else { continue };
-            let call = Arc::new(Call { command, placement: None });
+            if self.needs_token_of_host(&command) {
+                continue;
+            }
+            let interrupted = needs_credentials(&command);
+            let call = Arc::new(Call { command, placement: None, interrupted });
             self.pending.push_back(Arc::clone(&call));
             self.send(call);
         }
         Ok(())
+    }
+
+    /// An accepted answer whose token the host may not have kept: its authorization was cut off.
+    fn needs_token_of_host(&self, command: &Command) -> bool {
+        let Command::Complete { op, outcome: Outcome::Ok, .. } = command else { return false };
+        let kind = self.engine.operation(*op).map(|operation| operation.kind);
+        self.secrets.with_host && kind == Some(OperationKind::Authorize)
+    }
+
+    /// The token of a server is not where it should be, or was meant for another operation: it has to be authorized again.
+    pub fn no_token(&mut self, key: ServerKey) {
+        let mut out = self.decide();
+        self.engine.take_in(Mono(0), Input::Token { server: key, by: None }, &mut out);
+        self.record(out, Now { mono: Mono(0), utc_ms: 0 });
+    }
+
+    /// Operations whose answer was accepted and not taken in: their server, and their id.
+    pub fn answered(&self) -> Vec<(Arc<str>, u64)> {
+        let answered = |call: &Arc<Call>| match &call.command {
+            Command::Complete { op, .. } => {
+                let server = self.engine.operation(*op)?.server?;
+                Some((self.named(server)?.id, *op))
+            }
+            _ => None,
+        };
+        self.pending.iter().filter_map(answered).collect()
+    }
+
+    /// Every server that can be logged in on, with the operation that brought its token.
+    pub fn access(&self) -> Vec<(ServerKey, Arc<str>, u64)> {
+        let servers = Arc::clone(&self.servers);
+        let access = |entry: &super::servers::Entry| {
+            let key = entry.mailbox.key();
+            Some((key, Arc::clone(&entry.named.id), self.engine.access(key)?))
+        };
+        servers.in_order().filter_map(access).collect()
     }
 
     /// Says this first when monitoring begins.
@@ -310,6 +368,7 @@ impl Core {
             next_id: self.engine.next_free_id() + ID_MARGIN,
             reserved_seq: self.next_seq + SEQ_BLOCK,
             accepted: self.pending.iter().filter_map(|call| self.accepted_of(&call.command)).collect(),
+            unwanted_tokens: self.secrets.unwanted.iter().map(|(op, id)| (id.to_string(), *op)).collect(),
             memory,
         };
         Snapshot { document, version: self.version }
@@ -356,6 +415,19 @@ impl Core {
             Command::Takeover { server, actor, request } => call(server, actor, *request).map(Accepted::Takeover),
             Command::Restore { server, actor, request } => call(server, actor, *request).map(Accepted::Restore),
             Command::Cancel { server, actor, request } => call(server, actor, *request).map(Accepted::Cancel),
+            Command::Backup { server, actor, request } => call(server, actor, *request).map(Accepted::Backup),
+            Command::Authorize { server, actor, request } => call(server, actor, *request).map(Accepted::Authorize),
+            Command::Deauthorize { server, actor, request } => call(server, actor, *request).map(Accepted::Deauthorize),
+            Command::BackupAll { actor, request } => {
+                Some(Accepted::BackupAll { actor: actor.clone(), request: *request })
+            }
+            Command::JoinCluster { host, port, actor, request } => {
+                let (host, port, actor, request) = (host.clone(), *port, actor.clone(), *request);
+                Some(Accepted::JoinCluster { host, port, actor, request })
+            }
+            Command::Cluster { joined, actor, request } => {
+                Some(Accepted::Cluster { joined: *joined, actor: actor.clone(), request: *request })
+            }
             Command::Complete { op, outcome, error } => {
                 Some(Accepted::Complete { op: *op, outcome: *outcome, error: error.clone() })
             }
@@ -376,6 +448,18 @@ impl Core {
             Accepted::Cancel(document::Call { server, actor, request }) => {
                 Command::Cancel { server: key(&server)?, actor, request }
             }
+            Accepted::Backup(document::Call { server, actor, request }) => {
+                Command::Backup { server: key(&server)?, actor, request }
+            }
+            Accepted::Authorize(document::Call { server, actor, request }) => {
+                Command::Authorize { server: key(&server)?, actor, request }
+            }
+            Accepted::Deauthorize(document::Call { server, actor, request }) => {
+                Command::Deauthorize { server: key(&server)?, actor, request }
+            }
+            Accepted::BackupAll { actor, request } => Command::BackupAll { actor, request },
+            Accepted::JoinCluster { host, port, actor, request } => Command::JoinCluster { host, port, actor, request },
+            Accepted::Cluster { joined, actor, request } => Command::Cluster { joined, actor, request },
             Accepted::Complete { op, outcome, error } => Command::Complete { op, outcome, error },
         })
     }
@@ -426,7 +510,10 @@ impl Core {
         let durable = self.accepted_of(&command).is_some();
         // What a configuration removes is left out of the state from now on.
         self.version += u64::from(durable || placement.is_some());
-        let call = Arc::new(Call { command, placement });
+        if let Command::Complete { op, .. } = &command {
+            self.engine.awaits_answer(*op, true);
+        }
+        let call = Arc::new(Call { command, placement, interrupted: false });
         self.pending.push_back(Arc::clone(&call));
         Ok((call, durable))
     }
@@ -441,6 +528,10 @@ impl Core {
     pub fn withdraw(&mut self, call: &Arc<Call>) {
         self.pending.retain(|pending| !Arc::ptr_eq(pending, call));
         self.version += 1;
+        if let Command::Complete { op, .. } = &call.command {
+            self.engine.awaits_answer(*op, false);
+            self.secrets.forget_token(*op);
+        }
     }
 
     /// Says it when this call is on disk: its caller could not wait.
@@ -463,6 +554,41 @@ impl Core {
     /// Whether this server may be removed or readdressed.
     pub fn check_drop(&self, server: ServerKey) -> Result<(), Refusal> {
         self.engine.accepts_drop(server, self.pending.iter().map(|call| &call.command))
+    }
+
+    /// Puts another call in the place of an accepted one, and sends it.
+    pub(super) fn replace(&mut self, call: &Arc<Call>, command: Command) {
+        let other = Arc::new(Call { command, placement: None, interrupted: false });
+        if let Some(place) = self.pending.iter_mut().find(|pending| Arc::ptr_eq(pending, call)) {
+            *place = Arc::clone(&other);
+        }
+        self.has_changed();
+        self.send(other);
+    }
+
+    /// Something else has to be on disk than before.
+    pub(super) fn has_changed(&mut self) {
+        self.version += 1;
+    }
+
+    /// The configuration in force.
+    pub(super) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The servers in force.
+    pub(super) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// What decides.
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Puts something behind what waits to be delivered.
+    pub(super) fn push(&mut self, delivery: Delivery) {
+        self.outbox.push_back(delivery);
     }
 
     /// The next thing to deliver.
@@ -508,6 +634,9 @@ impl Core {
         };
         Picture {
             monitoring: engine.is_running(),
+            backups_left: engine.backups_left(),
+            next_daily_ms: engine.next_daily_ms(now.mono),
+            clock_jumped: engine.clock_jumped(),
             state_writable: self.write_again_at.is_none(),
             host_slow: self.host_is_slow,
             joined: engine.is_joined(),
@@ -545,32 +674,28 @@ impl Core {
             self.pending.remove(place);
         }
         self.version += 1;
-        let mut gone = Vec::new();
-        if let Some((servers, config)) = &call.placement {
-            gone = self.engine.policy().servers.iter().map(|server| server.key).collect();
-            gone.retain(|key| servers.by_key(*key).is_none());
-            self.config = Arc::clone(config);
+        let Some((servers, config)) = &call.placement else {
+            return self.feed(input_of(call), now);
+        };
+        let mut gone: Vec<ServerKey> = self.engine.policy().servers.iter().map(|server| server.key).collect();
+        gone.retain(|key| servers.by_key(*key).is_none());
+        let moved = self.config.backup_directory != config.backup_directory;
+        self.config = Arc::clone(config);
+        self.incoming = Some(Arc::clone(servers));
+        self.feed(input_of(call), now);
+        self.incoming = None;
+        let old = std::mem::replace(&mut self.servers, Arc::clone(servers));
+        for key in gone {
+            self.limiter.forget(key);
+            self.errands.forget.extend(old.by_key(key).map(|entry| entry.named.handle));
         }
-        self.feed(Input::Command(call.command.clone()), now);
-        if let Some((servers, _)) = &call.placement {
-            self.servers = Arc::clone(servers);
-            gone.into_iter().for_each(|key| self.limiter.forget(key));
-            self.give_what_is_given(now.mono);
-        }
-    }
-
-    /// Membership, tokens and backups are the host's in this version: every server has what a takeover needs.
-    fn give_what_is_given(&mut self, now: Mono) {
-        let mut out = Vec::new();
-        self.engine.take_in(now, Input::Cluster { joined: true }, &mut out);
-        let facts = Facts { authorized: true, backup: true };
-        let keys: Vec<ServerKey> = self.engine.policy().servers.iter().map(|server| server.key).collect();
-        for server in keys {
-            self.engine.take_in(now, Input::Facts { server, facts }, &mut out);
+        if moved {
+            let all = self.servers.in_order().map(|entry| (entry.named.clone(), Ask::Survey { thorough: false }));
+            self.errands.asks.extend(all);
         }
     }
 
-    fn feed(&mut self, input: Input, now: Now) {
+    pub(super) fn feed(&mut self, input: Input, now: Now) {
         let mut out = self.decide();
         self.engine.take_in(now.mono, input, &mut out);
         self.record(out, now);
@@ -579,8 +704,7 @@ impl Core {
     /// Numbers what the engine decided; gives the emptied list back for the next time.
     fn record(&mut self, mut out: Vec<Output>, now: Now) {
         for output in out.drain(..) {
-            self.version +=
-                u64::from(!matches!(output.what, What::Note(_)) || matches!(output.what, What::Note(Note::Claimed)));
+            self.version += u64::from(is_kept(&output.what));
             if let What::Note(Note::Progress { op, permille, text }) = &output.what {
                 self.progress = Some((*op, *permille, text.clone()));
             }
@@ -589,10 +713,10 @@ impl Core {
                 let only = output.server.is_some_and(|key| self.engine.keep_alive_only_rearms(key));
                 self.look_again |= server.mailbox.set_keep_alive_only_rearms(only);
             }
-            if let (What::Begin(operation), Some(named)) = (&output.what, &server) {
-                self.outbox.push_back(Delivery::Begin(operation.clone(), named.clone(), Arc::clone(&self.config)));
-                continue;
-            }
+            let output = match self.run_errand(output, server.as_ref()) {
+                Some(output) => output,
+                None => continue,
+            };
             match self.limiter.judge(&output, now.mono) {
                 Verdict::LeaveOut => continue,
                 Verdict::WriteAfter(count) => self.number(server.clone(), Subject::Suppressed(count), now),
@@ -623,8 +747,45 @@ impl Core {
         self.outbox.push_back(Delivery::Entry(Entry { seq, at: now.mono, utc_ms: now.utc_ms, server, subject }));
     }
 
-    fn named(&self, key: ServerKey) -> Option<Named> {
-        self.servers.by_key(key).map(|entry| entry.named.clone())
+    pub(super) fn named(&self, key: ServerKey) -> Option<Named> {
+        let incoming = || self.incoming.as_ref()?.by_key(key);
+        self.servers.by_key(key).or_else(incoming).map(|entry| entry.named.clone())
+    }
+}
+
+/// What an accepted call is for the engine.
+fn input_of(call: &Call) -> Input {
+    if !call.interrupted {
+        return Input::Command(call.command.clone());
+    }
+    match call.command.clone() {
+        Command::Authorize { server, actor, request } => {
+            Input::Interrupted { kind: OperationKind::Authorize, server: Some(server), actor, request }
+        }
+        Command::JoinCluster { actor, request, .. } => {
+            Input::Interrupted { kind: OperationKind::JoinCluster, server: None, actor, request }
+        }
+        command => Input::Command(command),
+    }
+}
+
+fn needs_credentials(command: &Command) -> bool {
+    matches!(command, Command::Authorize { .. } | Command::JoinCluster { .. })
+}
+
+/// Whether a later life has to know of it. The rest is seen again from what lies on the disk.
+fn is_kept(what: &What) -> bool {
+    match what {
+        What::Note(note) => matches!(
+            note,
+            Note::Claimed
+                | Note::RunBegun { .. }
+                | Note::RunEnded { .. }
+                | Note::DailyAfter { .. }
+                | Note::BackupSeen { .. }
+        ),
+        What::Files(ask) => matches!(ask, Ask::Prepare { .. } | Ask::Publish { .. }),
+        _ => true,
     }
 }
 
@@ -644,7 +805,7 @@ impl Refused {
     pub fn code(self) -> abi::vmsf_result {
         use crate::engine::output::Block;
         match self {
-            Refused::Full => abi::VMSF_ERR_BUSY,
+            Refused::Full | Refused::By(Refusal::Running(_) | Refusal::BackingUpAll) => abi::VMSF_ERR_BUSY,
             Refused::By(Refusal::SlotHeld(_) | Refusal::WrongState(_)) => abi::VMSF_ERR_STATE,
             Refused::By(Refusal::Blocked(Block::NotInCluster)) => abi::VMSF_ERR_NOT_IN_CLUSTER,
             Refused::By(Refusal::Blocked(Block::NotAuthorized)) => abi::VMSF_ERR_NOT_AUTHORIZED,

@@ -3,6 +3,8 @@
 //! One write at a time; whoever waits behind it finds its own change written, too (group commit). A call returns once it is on disk; `begin` is
 //! called once its intent is; everything else is written after it was delivered. Never holds the core's lock while the disk works.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use vms_failover_abi as abi;
@@ -10,13 +12,15 @@ use vms_failover_abi as abi;
 use super::Runtime;
 use crate::engine::output::Operation;
 use crate::error::Error;
+use crate::secret::Secret;
+use crate::state::tokens::Change;
 
 impl Runtime {
     /// Writes the durable state, unless all of it is on disk already.
     pub fn commit(&self) -> Result<(), Error> {
         let writing = self.writing.lock();
-        let snapshot = {
-            let core = self.core.lock();
+        let (snapshot, due) = {
+            let mut core = self.core.lock();
             if core.is_torn() {
                 return Err(Error::new(
                     abi::VMSF_ERR_POISONED,
@@ -26,11 +30,12 @@ impl Runtime {
             if core.is_saved() {
                 return Ok(());
             }
-            core.snapshot()
+            (core.snapshot(), core.secrets.take_due())
         };
         // What the state has changed by is in the log first: a kill must not leave a change that nobody tells of.
         let logged = self.log_what_waits(false);
-        let written = self.store.save(&snapshot.document);
+        // Before the state that speaks of them: what a kill leaves between the two is a token of nobody's.
+        let written = self.write_tokens(&due).and_then(|()| self.store.save(&snapshot.document));
         let now = self.now();
         let mut core = self.core.lock();
         match written {
@@ -43,6 +48,7 @@ impl Runtime {
                 Ok(())
             }
             Err(error) => {
+                core.secrets.put_back(due);
                 let news = core.was_not_saved(now);
                 drop(core);
                 drop(writing);
@@ -53,6 +59,11 @@ impl Runtime {
                 Err(error)
             }
         }
+    }
+
+    fn write_tokens(&self, due: &BTreeMap<u64, (Arc<str>, Secret)>) -> Result<(), Error> {
+        let put = due.iter().map(|(op, (id, secret))| Change::Put { id, op: *op, secret });
+        self.tokens.apply(&put.collect::<Vec<_>>())
     }
 
     /// Writes what has changed without anybody waiting for it; while the disk fails, now and then.

@@ -8,9 +8,12 @@ pub mod clock;
 pub mod configure;
 mod core;
 mod durable;
+mod errands;
+pub mod files;
 mod inbox;
 mod reading;
 mod request;
+pub mod secrets;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -27,22 +30,29 @@ use vms_failover_abi as abi;
 use self::clock::{Clock, SleepWatch};
 pub use self::core::Numbers;
 use self::core::{Call, Core, Delivery, Message, Now, Refused};
+use self::errands::SecretOf;
+use self::files::Files;
 use self::inbox::Posted;
+use self::secrets::SecretStore;
+pub use self::servers::Performs;
 use self::servers::Servers;
 use self::worker::Worker;
+use crate::backup::Syncing;
 use crate::config::Config;
 use crate::diagnostics;
 use crate::engine::Ran;
 use crate::engine::command::{Command, Refusal};
 use crate::engine::health::EventKind;
-use crate::engine::output::Outcome;
+use crate::engine::output::{Operation, OperationKind, Outcome};
 use crate::engine::policy::ServerKey;
 use crate::error::Error;
 use crate::log::store::LogStore;
-use crate::log::{Entry, Subject, Words};
+use crate::log::{Entry, Named, Subject, Words};
 use crate::recordings;
+use crate::secret::Secret;
 use crate::state::Store;
 use crate::state::document::Document;
+use crate::state::tokens::Tokens;
 use crate::time::{Mono, Span};
 
 /// A callback longer than this is an alarm.
@@ -61,8 +71,10 @@ fn timed(call: impl FnOnce()) -> Duration {
 pub trait Host: Send + Sync {
     /// Delivers an entry.
     fn event(&self, entry: &Entry, words: &Words);
-    /// Asks for an operation.
-    fn begin(&self, begin: &Begin);
+    /// Asks for an operation; wipes its secret.
+    fn begin(&self, begin: Begin);
+    /// Who keeps the tokens, if the host does.
+    fn secret_store(&self) -> Option<Arc<dyn SecretStore>>;
     /// Asks for an earlier poll.
     fn wake(&self, next_ns: u64);
     /// The most detailed level that the host wants to read.
@@ -90,12 +102,43 @@ pub struct Begin {
     pub server: abi::vmsf_server,
     /// The request.
     pub json: String,
+    /// Credentials or token; wiped when this is dropped.
+    pub secret: Option<Secret>,
+}
+
+/// What the host answers to an operation.
+#[derive(Debug)]
+pub struct Answer {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What went wrong, if it did.
+    pub error: Option<String>,
+    /// What an `authorize` brought.
+    pub token: Option<Secret>,
+}
+
+/// A server whose token is gone has to be authorized again; a token of no server's is deleted.
+fn reconcile(core: &mut Core, tokens: &Tokens) -> Result<(), Error> {
+    let access = core.access();
+    // Answers that were accepted and not taken in yet bring theirs along.
+    let answered = core.answered();
+    let wanted = access.iter().map(|(_, id, op)| (&**id, *op)).chain(answered.iter().map(|(id, op)| (&**id, *op)));
+    tokens.keep_only(&wanted.collect::<Vec<_>>())?;
+    for (key, id, op) in access {
+        if !tokens.has(&id, op) {
+            log::warn!("the token of server '{id}' is gone: authorize it again");
+            core.no_token(key);
+        }
+    }
+    Ok(())
 }
 
 /// What an earlier life left in the state directory, and where this one writes.
 pub struct Kept {
     /// The state directory.
     pub store: Store,
+    /// The tokens in it.
+    pub tokens: Tokens,
     /// The log in it.
     pub log: LogStore,
     /// Where this life's numbers begin.
@@ -122,6 +165,13 @@ pub struct Runtime {
     host: Arc<dyn Host>,
     clock: Clock,
     store: Store,
+    tokens: Arc<Tokens>,
+    /// Keeps the tokens, if the host does.
+    secret_store: Option<Arc<dyn SecretStore>>,
+    files: Arc<Files>,
+    /// What is synced of the backups.
+    syncing: Syncing,
+    performs: Performs,
     /// Held by whoever writes the state.
     writing: Mutex<()>,
     /// None once the instance has ended.
@@ -146,12 +196,20 @@ pub struct Runtime {
 
 impl Runtime {
     /// An instance in state stopped, going on from what `kept` says.
-    pub fn new(host: Arc<dyn Host>, clock: Clock, kept: Kept, config: Config) -> Result<Arc<Runtime>, Error> {
-        let Kept { store, log, numbers, document, first_words } = kept;
+    pub fn new(
+        host: Arc<dyn Host>,
+        clock: Clock,
+        kept: Kept,
+        config: Config,
+        performs: Performs,
+    ) -> Result<Arc<Runtime>, Error> {
+        let Kept { store, tokens, log, numbers, document, first_words } = kept;
         let servers = Arc::new(Servers::default().placed(&config));
         let config = Arc::new(config);
-        let policy = servers::policy(&config, None, &servers);
+        let policy = servers::policy(&config, None, &servers, performs);
         let mut core = Core::new(policy, Arc::clone(&servers), Arc::clone(&config), numbers);
+        let secret_store = host.secret_store();
+        core.secrets.with_host = secret_store.is_some();
         first_words.into_iter().for_each(|subject| core.say_at_start(subject));
         if let Some(document) = document {
             core.recall(document).map_err(|why| {
@@ -161,7 +219,17 @@ impl Runtime {
                 )
             })?;
         }
+        if secret_store.is_none() {
+            reconcile(&mut core, &tokens)?;
+        }
+        let driven = matches!(clock, Clock::Driven { .. });
+        let syncing = Runtime::syncing(driven, store.is_durable());
         let runtime = Arc::new(Runtime {
+            tokens: Arc::new(tokens),
+            secret_store,
+            files: Files::new(),
+            syncing,
+            performs,
             host,
             clock,
             store,
@@ -203,6 +271,12 @@ impl Runtime {
             let worker = Worker::spawn(Arc::clone(self)).map_err(|error| {
                 Error::new(abi::VMSF_ERR_INTERNAL, format!("the worker thread cannot be started: {error}"))
             })?;
+            if let Err(error) = self.start_file_worker() {
+                worker.end();
+                self.waker.wake();
+                worker.join();
+                return Err(error);
+            }
             *self.worker.lock() = Some(worker);
             let now = self.now();
             {
@@ -232,6 +306,7 @@ impl Runtime {
         }
         let until = Instant::now() + timeout;
         let ended = if self.is_driven() { self.deliver_the_rest(until) } else { self.end_worker(until) };
+        let ended = ended && self.end_file_worker(until);
         if !ended {
             let text =
                 format!("a callback of the host did not return within {} ms: call stop again", timeout.as_millis());
@@ -239,9 +314,38 @@ impl Runtime {
         }
         // What the last callbacks brought; what cannot be written now is found in the log of the host.
         let _ = self.commit();
+        self.core.lock().secrets.forget_all_credentials();
         self.set_life(Life::Stopped);
         log::info!("stopped");
         Ok(())
+    }
+
+    fn start_file_worker(self: &Arc<Self>) -> Result<(), Error> {
+        // They must not keep alive what they work for.
+        let (done, panicked) = (Arc::downgrade(self), Arc::downgrade(self));
+        let sink = move |result| {
+            if let Some(runtime) = done.upgrade() {
+                runtime.file_work_done(result);
+            }
+        };
+        let panicked = move |text: String| {
+            if let Some(runtime) = panicked.upgrade() {
+                runtime.poison(&text);
+            }
+        };
+        self.files.start(Arc::new(sink), Arc::new(panicked)).map_err(|error| {
+            Error::new(abi::VMSF_ERR_INTERNAL, format!("the threads for files cannot be started: {error}"))
+        })
+    }
+
+    /// What waits is dropped: the next start asks for it again.
+    fn end_file_worker(&self, until: Instant) -> bool {
+        if self.is_driven() {
+            self.files.clear();
+            return true;
+        }
+        self.files.end();
+        self.files.ended_by(until)
     }
 
     fn life(&self) -> Life {
@@ -280,6 +384,7 @@ impl Runtime {
         let mono = self.clock.drive(Mono(now_ns), utc_ms);
         // From here on a call that brings work wakes again.
         self.next_poll_ns.store(abi::VMSF_NEVER, Ordering::Release);
+        self.file_slice();
         self.turn(Ran::default());
         self.deliver_what_waits();
         self.commit_what_changed();
@@ -291,6 +396,9 @@ impl Runtime {
 
     fn next_poll(&self, now: Mono) -> u64 {
         let core = self.core.lock();
+        if self.files.has_work() {
+            return now.0;
+        }
         if !core.inbox_is_empty() || core.outbox_len() > 0 || core.must_look_again() {
             return now.0;
         }
@@ -349,9 +457,92 @@ impl Runtime {
         .map(|_| ())
     }
 
-    /// The host's answer.
-    pub fn complete(&self, op: u64, outcome: Outcome, error: Option<String>) -> Result<(), Error> {
-        self.command(|_| Ok(Command::Complete { op, outcome, error })).map(|_| ())
+    /// Backs a server up; gives the request id.
+    pub fn backup(&self, server: abi::vmsf_server, actor: String) -> Result<u64, Error> {
+        self.performs(OperationKind::Backup)?;
+        self.command(|core| {
+            if server == 0 {
+                return Ok(Command::BackupAll { actor, request: core.new_id() });
+            }
+            let (server, request) = (self.key(server)?, core.new_id());
+            Ok(Command::Backup { server, actor, request })
+        })
+    }
+
+    /// Has the host log in on a server; gives the request id.
+    pub fn authorize(
+        &self,
+        server: abi::vmsf_server,
+        actor: String,
+        credentials: Option<Secret>,
+    ) -> Result<u64, Error> {
+        self.performs(OperationKind::Authorize)?;
+        let mut credentials = credentials;
+        self.command(|core| {
+            let (server, request) = (self.key(server)?, core.new_id());
+            core.secrets.keep_credentials(request, credentials.take());
+            Ok(Command::Authorize { server, actor, request })
+        })
+    }
+
+    /// Has the host revoke the token of a server; gives the request id. Possible while stopped, too.
+    pub fn deauthorize(&self, server: abi::vmsf_server, actor: String) -> Result<u64, Error> {
+        let core = self.core.lock();
+        self.accept(core, |core| {
+            let (server, request) = (self.key(server)?, core.new_id());
+            Ok(Command::Deauthorize { server, actor, request })
+        })
+    }
+
+    /// Has the host join the cluster through a management server; gives the request id.
+    pub fn join_cluster(
+        &self,
+        (host, port): (String, u16),
+        actor: String,
+        credentials: Option<Secret>,
+    ) -> Result<u64, Error> {
+        self.performs(OperationKind::JoinCluster)?;
+        let mut credentials = credentials;
+        self.command(|core| {
+            let request = core.new_id();
+            core.secrets.keep_credentials(request, credentials.take());
+            Ok(Command::JoinCluster { host, port, actor, request })
+        })
+    }
+
+    /// Whether this failover server is part of the cluster; possible while stopped, too.
+    pub fn cluster(&self, joined: bool, actor: String) -> Result<(), Error> {
+        let core = self.core.lock();
+        self.accept(core, |core| Ok(Command::Cluster { joined, actor, request: core.new_id() })).map(|_| ())
+    }
+
+    fn performs(&self, kind: OperationKind) -> Result<(), Error> {
+        if self.performs.has(kind) {
+            return Ok(());
+        }
+        let text = format!("the host does not perform '{0}': name it in the operations of create", kind.name());
+        Err(Error::new(abi::VMSF_ERR_UNSUPPORTED, text))
+    }
+
+    /// The host's answer; a token comes with that to an `authorize` alone.
+    pub fn complete(&self, op: u64, answer: Answer) -> Result<(), Error> {
+        let Answer { outcome, error, token } = answer;
+        let mut token = token;
+        let core = self.running_core()?;
+        let kind = core.engine().operation(op).map(|operation| operation.kind);
+        let (outcome, error) = match (kind, outcome, &token) {
+            (Some(OperationKind::Authorize), Outcome::Ok, None) => {
+                (Outcome::Failed, Some("the host gave no token".to_owned()))
+            }
+            (Some(OperationKind::Authorize), ..) => (outcome, error),
+            (Some(kind), _, Some(_)) => {
+                let text = format!("secret: a token answers an authorize, not a {}", kind.name());
+                return Err(Error::new(abi::VMSF_ERR_INVALID, text));
+            }
+            _ => (outcome, error),
+        };
+        token = token.filter(|_| kind.is_some() && outcome == Outcome::Ok);
+        self.accept_with(core, |_| Ok(Command::Complete { op, outcome, error }), token).map(|_| ())
     }
 
     /// The host's progress.
@@ -362,25 +553,41 @@ impl Runtime {
 
     /// Has a call accepted while running; gives its request id.
     fn command(&self, command: impl FnOnce(&mut Core) -> Result<Command, Error>) -> Result<u64, Error> {
+        self.accept(self.running_core()?, command)
+    }
+
+    fn running_core(&self) -> Result<MutexGuard<'_, Core>, Error> {
         // Asked with the lock held, under which `stop` changes it: nothing comes in behind a stop.
         let core = self.core.lock();
         if self.life() != Life::Running {
             return Err(Error::new(abi::VMSF_ERR_STATE, "possible only while running: start first"));
         }
-        self.accept(core, command)
+        Ok(core)
     }
 
     /// `command` is made with the lock held, so that a handle found there is still good when the call is accepted.
     fn accept<'a>(
         &'a self,
+        core: MutexGuard<'a, Core>,
+        command: impl FnOnce(&mut Core) -> Result<Command, Error>,
+    ) -> Result<u64, Error> {
+        self.accept_with(core, command, None)
+    }
+
+    /// The same for an answer that brings a token.
+    fn accept_with<'a>(
+        &'a self,
         mut core: MutexGuard<'a, Core>,
         command: impl FnOnce(&mut Core) -> Result<Command, Error>,
+        token: Option<Secret>,
     ) -> Result<u64, Error> {
         self.catch_up(&mut core);
         let command = command(&mut core)?;
         let request = command.request().unwrap_or(0);
+        let answered = if let Command::Complete { op, .. } = &command { *op } else { 0 };
         let accepted = core.accept(command, None);
         if accepted.is_err() {
+            core.secrets.forget_credentials(request);
             core.give_back_id(request);
         }
         let (call, durable) = match accepted {
@@ -394,14 +601,19 @@ impl Runtime {
                 return Err(self.refused(refused));
             }
         };
+        let waits = token.is_some_and(|token| core.keep_token(answered, &call, token));
         if durable && self.host.is_calling_back() {
             core.confirm_later(&call);
         } else if durable {
             let version = core.version();
             drop(core);
-            core = self.on_disk(&call, version)?;
+            core = self.on_disk(&call, version).inspect_err(|_| {
+                self.core.lock().secrets.forget_credentials(request);
+            })?;
         }
-        core.send(call);
+        if !waits {
+            core.send(call);
+        }
         self.catch_up(&mut core);
         drop(core);
         self.rouse();
@@ -433,6 +645,7 @@ impl Runtime {
     }
 
     fn refused(&self, refused: Refused) -> Error {
+
         let text = match refused {
             Refused::By(Refusal::NoSuchServer) => "a configuration waits for the next poll: try again after it".into(),
             Refused::By(refusal) => refusal.text(|key| self.id_of(key)),
@@ -539,6 +752,8 @@ impl Runtime {
         }
         core.take_in(now);
         core.advance(now, ran);
+        drop(core);
+        self.post_errands();
     }
 
     /// Delivers what waits now and nothing that comes of it, each thing with no lock held.
@@ -560,11 +775,21 @@ impl Runtime {
                 }
                 Delivery::Begin(operation, ..) if !self.is_intent_on_disk(&operation) => continue,
                 Delivery::Begin(operation, named, config) => {
-                    let begin = request::begin(&operation, &named, &config);
-                    timed(|| self.host.begin(&begin))
+                    let secret = self.secret_of(&operation, named.as_ref());
+                    let begin = request::begin(&operation, named.as_ref(), &config, secret);
+                    timed(|| self.host.begin(begin))
                 }
             };
             self.callback_took(took);
+        }
+    }
+
+    fn secret_of(&self, operation: &Operation, server: Option<&Named>) -> Option<Secret> {
+        let secret = self.core.lock().secret_of(operation, server);
+        match secret {
+            SecretOf::None => None,
+            SecretOf::Here(secret) => Some(secret),
+            SecretOf::Token(id, by) => self.tokens.get(&id, by),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The request of an operation, as JSON for the host. Looks up the newest backup on disk, so it is made with no lock held.
+//! The request of an operation, as JSON for the host. Pure: the secret that goes with it is added by whoever delivers.
 
 use std::path::Path;
 
@@ -6,28 +6,33 @@ use serde_json::{Map, Value, json};
 use vms_failover_abi as abi;
 
 use super::Begin;
-use crate::backup;
 use crate::config::Config;
-use crate::engine::output::{Operation, OperationKind};
+use crate::engine::output::{Operation, OperationKind, With};
 use crate::log::Named;
+use crate::secret::Secret;
 
 /// Puts an operation into the words of the header.
-pub fn begin(operation: &Operation, server: &Named, config: &Config) -> Begin {
+pub fn begin(operation: &Operation, server: Option<&Named>, config: &Config, secret: Option<Secret>) -> Begin {
     Begin {
         kind: match operation.kind {
             OperationKind::Takeover => abi::VMSF_OP_TAKEOVER,
             OperationKind::Restore => abi::VMSF_OP_RESTORE,
+            OperationKind::Backup => abi::VMSF_OP_BACKUP,
+            OperationKind::Authorize => abi::VMSF_OP_AUTHORIZE,
+            OperationKind::Deauthorize => abi::VMSF_OP_DEAUTHORIZE,
+            OperationKind::JoinCluster => abi::VMSF_OP_JOIN_CLUSTER,
         },
         resumed: operation.resumed,
         attempt: operation.attempt,
         id: operation.id,
         deadline_ns: operation.deadline.0,
-        server: server.handle,
-        json: Value::Object(request(operation, &server.id, config)).to_string(),
+        server: server.map_or(0, |server| server.handle),
+        json: Value::Object(request(operation, server, config)).to_string(),
+        secret,
     }
 }
 
-fn request(operation: &Operation, id: &str, config: &Config) -> Map<String, Value> {
+fn request(operation: &Operation, server: Option<&Named>, config: &Config) -> Map<String, Value> {
     let mut request = Map::new();
     let mut put = |key: &str, value: Value| {
         if !value.is_null() {
@@ -41,20 +46,25 @@ fn request(operation: &Operation, id: &str, config: &Config) -> Map<String, Valu
     put("attempt", operation.attempt.into());
     put("resumed", operation.resumed.into());
     put("request", operation.request.into());
-    put("server", json!(config.monitored_servers.iter().find(|server| server.id == id)));
-    put("store_folder", Path::new(&config.store_path).join(id).to_string_lossy().into());
-    put("server_communication", json!(config.server_communication));
-    put("client_communication", json!(config.client_communication));
-    put("open_api", json!(config.open_api));
+    if let Some(Named { id, .. }) = server {
+        put("server", json!(config.monitored_servers.iter().find(|server| server.id == **id)));
+        if operation.kind.moves_slot() {
+            put("store_folder", Path::new(&config.store_path).join(&**id).to_string_lossy().into());
+        }
+    }
+    if operation.kind.moves_slot() {
+        put("server_communication", json!(config.server_communication));
+        put("client_communication", json!(config.client_communication));
+        put("open_api", json!(config.open_api));
+    }
     if operation.kind == OperationKind::Takeover {
         put("supersedes", json!(operation.supersedes));
-        put("backup", newest_backup(config, id));
+    }
+    match &operation.with {
+        With::Nothing => {}
+        With::Archive(archive) => put("backup", json!({ "path": archive.path, "sha256": archive.sha256 })),
+        With::File(file) => put("file", file.as_str().into()),
+        With::Management { host, port } => put("management_server", json!({ "host": host, "port": port })),
     }
     request
-}
-
-fn newest_backup(config: &Config, id: &str) -> Value {
-    let Some(backup) = backup::newest(Path::new(&config.backup_directory), id) else { return Value::Null };
-    // The directory is UTF-8 by the configuration, the file's name by its form.
-    json!({ "path": backup.path.to_string_lossy(), "sha256": backup.sha256 })
 }

@@ -10,6 +10,7 @@ use vms_failover_abi as abi;
 
 use super::inbox::Mailbox;
 use crate::config::Config;
+use crate::engine::output::OperationKind;
 use crate::engine::policy::{Policy, ServerKey, ServerPolicy, Timeouts};
 use crate::handle;
 use crate::log::Named;
@@ -104,8 +105,24 @@ impl Servers {
     }
 }
 
+/// What the host performs when it is asked to (`operations` in the options of `create`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Performs(u32);
+
+impl Performs {
+    /// These.
+    pub fn new(kinds: impl IntoIterator<Item = OperationKind>) -> Performs {
+        Performs(kinds.into_iter().fold(0, |all, kind| all | 1 << kind as u32))
+    }
+
+    /// Whether this one is among them.
+    pub fn has(self, kind: OperationKind) -> bool {
+        self.0 & 1 << kind as u32 != 0
+    }
+}
+
 /// The rules of `config` for the engine; what was another address in `before` is another machine now.
-pub fn policy(config: &Config, before: Option<&Config>, servers: &Servers) -> Policy {
+pub fn policy(config: &Config, before: Option<&Config>, servers: &Servers, performs: Performs) -> Policy {
     let addresses: HashMap<&str, (&str, u16)> = before
         .iter()
         .flat_map(|before| &before.monitored_servers)
@@ -130,8 +147,19 @@ pub fn policy(config: &Config, before: Option<&Config>, servers: &Servers) -> Po
         automatic_restore: config.automatic_restore,
         takeover_timeout: Span::seconds(config.takeover_timeout_s),
         restore_timeout: Span::seconds(config.restore_timeout_s),
+        backup_timeout: Span::seconds(config.backup_timeout_s),
+        operation_timeout: Span::seconds(config.operation_timeout_s),
+        daily_backup: config.daily_backup && performs.has(OperationKind::Backup),
+        backup_time_ms: ms_after_midnight(&config.backup_time_utc),
+        host_revokes: performs.has(OperationKind::Deauthorize),
         restore_stable: Span::seconds(config.restore_stable_s),
         pause_tolerance: Span::seconds(config.pause_tolerance_s),
         servers: entries.collect(),
     }
+}
+
+/// Of a time `HH:MM` that was checked.
+fn ms_after_midnight(time: &str) -> i64 {
+    let number = |text: &str| text.parse::<i64>().unwrap_or(0);
+    time.split_once(':').map_or(0, |(hours, minutes)| (number(hours) * 60 + number(minutes)) * 60_000)
 }

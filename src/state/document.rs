@@ -19,6 +19,8 @@ pub struct Document {
     pub accepted: Vec<Accepted>,
     /// What the engine has to know.
     pub memory: Memory<String>,
+    /// Tokens to be deleted by their keeper: the server's id, and the operation that had brought it.
+    pub unwanted_tokens: Vec<(String, u64)>,
     /// Host and port of the servers in there: at another address it is another machine, of which nothing is known.
     pub addresses: BTreeMap<String, (String, u16)>,
 }
@@ -33,6 +35,39 @@ pub enum Accepted {
     Restore(Call),
     /// Take this server out of the queue.
     Cancel(Call),
+    /// Back this server up.
+    Backup(Call),
+    /// Back all servers up.
+    BackupAll {
+        /// Who asked.
+        actor: String,
+        /// The call's id.
+        request: u64,
+    },
+    /// Log in on this server; the credentials are not kept.
+    Authorize(Call),
+    /// Revoke the token of this server.
+    Deauthorize(Call),
+    /// Join the cluster; the credentials are not kept.
+    JoinCluster {
+        /// The management server.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Who asked.
+        actor: String,
+        /// The call's id.
+        request: u64,
+    },
+    /// This failover server is part of the cluster, or no longer.
+    Cluster {
+        /// It is.
+        joined: bool,
+        /// Who said so.
+        actor: String,
+        /// The call's id.
+        request: u64,
+    },
     /// The host's answer.
     Complete {
         /// To which operation.

@@ -1,5 +1,8 @@
 //! The engine's own tests: one file per concern, stories told as lines of text, time in whole seconds.
 
+mod access;
+mod backup;
+mod daily;
 mod health;
 mod properties;
 mod restore;
@@ -8,16 +11,18 @@ mod timing;
 
 use super::command::{Command, Input};
 use super::health::EventKind;
-use super::output::{Alarm, Cause, Outcome, Output, TakeoverState, What};
+use super::backup::Survey;
+use super::output::{Alarm, Archive, Ask, Cause, Outcome, Output, TakeoverState, What};
 use super::policy::{Policy, ServerKey, ServerPolicy, Timeouts};
-use super::{Engine, Facts, Ran};
+use super::{Engine, Ran};
 use crate::time::{Mono, SECOND_NS, Span};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const A: ServerKey = ServerKey(0);
 const B: ServerKey = ServerKey(1);
 const C: ServerKey = ServerKey(2);
-const ALL: Facts = Facts { authorized: true, backup: true };
+/// The operation that brought a token of old.
+const OF_OLD: u64 = 1 << 40;
 
 /// Five different lengths, so that no mix-up stays unseen.
 const TIMEOUTS: Timeouts = Timeouts {
@@ -40,17 +45,34 @@ fn policy(servers: usize) -> Policy {
         automatic_restore: true,
         takeover_timeout: Span::seconds(600),
         restore_timeout: Span::seconds(300),
+        backup_timeout: Span::seconds(200),
+        operation_timeout: Span::seconds(50),
+        daily_backup: true,
+        host_revokes: true,
+        backup_time_ms: 2 * 3_600_000,
         restore_stable: Span::seconds(60),
         pause_tolerance: Span::seconds(2),
         servers: (0..servers as u32).map(server).collect(),
     }
 }
 
-/// An engine, its clock, and what it has said since it was last asked.
+fn archive(number: u64) -> Archive {
+    let (path, time) = (format!("/b/{number}.backup"), "2026-01-01T00:00:00Z".into());
+    Archive { number, path, size: 7, sha256: "00".repeat(32), time }
+}
+
+/// There is this backup, or none.
+fn survey(newest: Option<u64>) -> Survey {
+    Survey { newest: newest.map(archive), highest: newest.unwrap_or(0), ..Survey::default() }
+}
+
+/// An engine, its clock, and what it has said since it was last asked. It answers at once when a backup is looked for.
 struct Rig {
     engine: Engine,
     now: Mono,
     out: Vec<(Mono, Output)>,
+    /// The servers that have a backup.
+    backed_up: Vec<ServerKey>,
 }
 
 impl Rig {
@@ -61,10 +83,19 @@ impl Rig {
 
     fn with(policy: Policy) -> Rig {
         let keys: Vec<ServerKey> = policy.servers.iter().map(|server| server.key).collect();
-        let mut rig = Rig { engine: Engine::new(policy, 1), now: Mono(0), out: Vec::new() };
-        rig.take_in(Input::Cluster { joined: true });
-        keys.into_iter().for_each(|server| rig.take_in(Input::Facts { server, facts: ALL }));
+        let mut rig = Rig { engine: Engine::new(policy, 1), now: Mono(0), out: Vec::new(), backed_up: keys.clone() };
+        rig.take_in(joins(true));
+        keys.into_iter().for_each(|server| rig.give(server, true, true));
         rig.start();
+        rig
+    }
+
+    /// Started at 0, and nothing is as it should be.
+    fn bare(servers: usize) -> Rig {
+        let engine = Engine::new(policy(servers), 1);
+        let mut rig = Rig { engine, now: Mono(0), out: Vec::new(), backed_up: Vec::new() };
+        rig.start();
+        rig.said();
         rig
     }
 
@@ -112,24 +143,45 @@ impl Rig {
     fn advance(&mut self, ran: Ran) {
         let mut out = Vec::new();
         self.engine.advance(self.now, ran, &mut out);
+        let sought = out.iter().find(|output| output.what == What::Files(Ask::Find)).and_then(|output| output.server);
         self.keep(out);
+        if let Some(server) = sought {
+            let survey = survey(self.backed_up.contains(&server).then_some(1));
+            self.take_in(Input::Surveyed { server, survey, found: true });
+            self.advance(Ran::default());
+        }
     }
 
-    fn give(&mut self, input: Input) {
+    fn give(&mut self, server: ServerKey, authorized: bool, backup: bool) {
+        self.backed_up.retain(|key| *key != server);
+        self.backed_up.extend(backup.then_some(server));
+        self.take_in(Input::Token { server, by: authorized.then_some(OF_OLD + u64::from(server.0)) });
+        self.take_in(Input::Surveyed { server, survey: survey(backup.then_some(1)), found: false });
+    }
+
+    fn hand_in(&mut self, input: Input) {
         self.take_in(input);
         self.advance(Ran::default());
     }
 
+    fn accepts(&self, command: &Command) -> Result<(), super::command::Refusal> {
+        self.engine.accepts(std::iter::empty(), command)
+    }
+
     fn event(&mut self, server: ServerKey, kind: EventKind) {
-        self.give(Input::Event { server, kind, at: self.now });
+        self.hand_in(Input::Event { server, kind, at: self.now });
     }
 
     fn command(&mut self, command: Command) {
-        self.give(Input::Command(command));
+        self.hand_in(Input::Command(command));
     }
 
+    /// Calls, as an operator does: what is refused is not handed in.
     fn takeover(&mut self, server: ServerKey) {
-        self.command(Command::Takeover { server, actor: "eve".into(), request: 1000 });
+        let command = Command::Takeover { server, actor: "eve".into(), request: 1000 };
+        if self.accepts(&command).is_ok() {
+            self.command(command);
+        }
     }
 
     fn restore(&mut self, server: ServerKey) {
@@ -151,11 +203,12 @@ impl Rig {
     }
 
     fn facts(&mut self, server: ServerKey, authorized: bool, backup: bool) {
-        self.give(Input::Facts { server, facts: Facts { authorized, backup } });
+        self.give(server, authorized, backup);
+        self.advance(Ran::default());
     }
 
     fn cluster(&mut self, joined: bool) {
-        self.give(Input::Cluster { joined });
+        self.hand_in(joins(joined));
     }
 
     /// Lets time pass as a driver does: never later than asked for.
@@ -209,6 +262,10 @@ impl Rig {
     }
 }
 
+fn joins(joined: bool) -> Input {
+    Input::Command(Command::Cluster { joined, actor: "eve".into(), request: 1003 })
+}
+
 fn line(Mono(ns): Mono, output: &Output) -> Option<String> {
     let who = output.server.map_or("-", |key| NAMES[key.index()]);
     let what = match &output.what {
@@ -228,7 +285,14 @@ fn line(Mono(ns): Mono, output: &Output) -> Option<String> {
         What::Alarm { code, cause: Cause::Holder(key) } => format!("alarm {} {}", code.code(), NAMES[key.index()]),
         What::Alarm { code, .. } => format!("alarm {}", code.code()),
         What::AlarmEnded { code } => format!("ended {}", code.code()),
-        What::Note(_) => return None,
+        What::Backup { op, result: Ok(archive) } => format!("backup {op} ok {}", archive.number),
+        What::Backup { op, result: Err(why) } => format!("backup {op} failed {why}"),
+        What::Access { by, .. } => format!("access {}", by.is_some()),
+        What::Cluster { joined } => format!("cluster {joined}"),
+        What::Files(Ask::Prepare { op, last_number }) => format!("prepare {op} after {last_number}"),
+        What::Files(Ask::Publish { op, file }) => format!("publish {op} {file}"),
+        What::Files(Ask::Discard { op }) => format!("discard {op}"),
+        What::Files(Ask::Find | Ask::Survey { .. }) | What::Note(_) => return None,
     };
     Some(format!("{} {who} {what}", ns / SECOND_NS))
 }

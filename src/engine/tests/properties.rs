@@ -7,15 +7,18 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::{ALL, at, policy};
-use crate::engine::command::{Command, Input};
+use super::{OF_OLD, archive, at, joins, policy, survey};
+use crate::engine::backup::Survey;
+use crate::engine::command::{Command, Input, Refusal};
 use crate::engine::health::{EventKind, Phase};
-use crate::engine::output::{Actor, Alarm, Cause, Note, OperationKind, Outcome, Output, TakeoverState as S, What};
+use crate::engine::output::{
+    Actor, Alarm, Ask, Cause, Note, Operation, OperationKind, Outcome, Output, Stage, TakeoverState as S, What,
+};
 use crate::engine::policy::{Policy, ServerKey};
-use crate::engine::{Engine, Facts, Ran};
+use crate::engine::{Engine, Ran};
 use crate::time::{Mono, Span};
 
-const ALARMS: [Alarm; 9] = [
+const ALARMS: [Alarm; 11] = [
     Alarm::TakeoverRequired,
     Alarm::TakeoverBlocked,
     Alarm::NotCovered,
@@ -25,6 +28,8 @@ const ALARMS: [Alarm; 9] = [
     Alarm::BothAlive,
     Alarm::LateAnswer,
     Alarm::NeverSeen,
+    Alarm::BackupFailed,
+    Alarm::BackupDamaged,
 ];
 
 #[derive(Clone, Debug)]
@@ -41,7 +46,18 @@ enum Op {
     Answer(Outcome),
     AnswerToNobody,
     Late(Outcome),
+    /// A token and a backup, or none.
     Facts(u32, bool, bool),
+    Damaged(u32, u64),
+    Backup(u32),
+    BackupAll,
+    Authorize(u32),
+    Deauthorize(u32),
+    Join,
+    /// The file worker answers the oldest question, well or badly.
+    Files(bool),
+    /// The wall clock is set, by hours.
+    Clock(i64),
     GiveAll,
     Cluster(bool),
     Lost(u32),
@@ -100,6 +116,14 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::AnswerToNobody),
         2 => prop_oneof![Just(Outcome::Ok), Just(Outcome::Failed)].prop_map(Op::Late),
         2 => (i.clone(), any::<bool>(), any::<bool>()).prop_map(|(i, login, backup)| Op::Facts(i, login, backup)),
+        1 => (i.clone(), 1..9u64).prop_map(|(i, number)| Op::Damaged(i, number)),
+        5 => i.clone().prop_map(Op::Backup),
+        2 => Just(Op::BackupAll),
+        3 => i.clone().prop_map(Op::Authorize),
+        2 => i.clone().prop_map(Op::Deauthorize),
+        1 => Just(Op::Join),
+        8 => any::<bool>().prop_map(Op::Files),
+        2 => (-60..60i64).prop_map(Op::Clock),
         3 => Just(Op::GiveAll),
         1 => any::<bool>().prop_map(Op::Cluster),
         1 => i.prop_map(Op::Lost),
@@ -137,6 +161,13 @@ struct World<'a> {
     /// Every id begun, and whether it has ended.
     begun: BTreeMap<u64, bool>,
     to_undo: BTreeSet<u64>,
+    /// Prepare and publish, not answered yet: the operation, and which.
+    asked: Vec<(u64, bool)>,
+    backed_up: BTreeSet<ServerKey>,
+    /// What the wall clock shows at the beginning of time.
+    utc_ms: i64,
+    /// The dates of the daily runs, each once.
+    runs: BTreeSet<i64>,
     /// Pauses and lost messages give time beyond the cap.
     undisturbed: bool,
     coverage: &'a Coverage,
@@ -149,7 +180,20 @@ impl<'a> World<'a> {
         let shadows = (0..5).map(|_| shadow()).collect();
         let (begun, to_undo) = (BTreeMap::new(), BTreeSet::new());
         let twin = engine.clone();
-        let mut world = World { engine, twin, now: at(10_000), shadows, begun, to_undo, undisturbed: true, coverage };
+        let mut world = World {
+            engine,
+            twin,
+            now: at(10_000),
+            shadows,
+            begun,
+            to_undo,
+            asked: Vec::new(),
+            backed_up: BTreeSet::new(),
+            utc_ms: 1_767_225_600_000,
+            runs: BTreeSet::new(),
+            undisturbed: true,
+            coverage,
+        };
         world.give_all();
         world.restart();
         world
@@ -176,8 +220,46 @@ impl<'a> World<'a> {
 
     fn advance(&mut self, ran: Ran) {
         let now = self.now;
-        self.both(|engine, out| engine.advance(now, ran, out));
-        self.check();
+        let utc_ms = self.utc_ms + (now.0 / 1_000_000) as i64;
+        self.both(|engine, _| engine.wall_clock_is(now, utc_ms));
+        let out = self.both(|engine, out| engine.advance(now, ran, out));
+        let sought = |output: &Output| output.server.filter(|_| output.what == What::Files(Ask::Find));
+        match out.iter().find_map(sought) {
+            Some(server) => {
+                let survey = survey(self.backed_up.contains(&server).then_some(1));
+                self.take_in(Input::Surveyed { server, survey, found: true });
+                self.advance(Ran { busy_until: now, slept: Span::ZERO });
+            }
+            None => self.check(),
+        }
+    }
+
+    fn has_backup(&mut self, server: ServerKey, backup: bool) {
+        if backup {
+            self.backed_up.insert(server);
+        } else {
+            self.backed_up.remove(&server);
+        }
+        self.take_in(Input::Surveyed { server, survey: survey(backup.then_some(1)), found: false });
+    }
+
+    fn answer_for_files(&mut self, well: bool) {
+        if self.asked.is_empty() {
+            return;
+        }
+        let (op, publish) = self.asked.remove(0);
+        let no = || "disk full".to_owned();
+        let input = match (publish, well) {
+            (false, true) => Input::Prepared { op, result: Ok(format!("/b/incoming-{op}.tmp")) },
+            (false, false) => Input::Prepared { op, result: Err(no()) },
+            (true, true) => Input::Published { op, result: Ok(archive(op)) },
+            (true, false) => Input::Published { op, result: Err(no()) },
+        };
+        let server = self.engine.operation(op).and_then(|operation| operation.server);
+        self.take_in(input);
+        if publish && well {
+            self.backed_up.extend(server);
+        }
     }
 
     /// On time, or kept by the host's callbacks: in either case no pause.
@@ -186,8 +268,9 @@ impl<'a> World<'a> {
     }
 
     fn next_instant(&self) -> Option<Mono> {
-        let overdue = self.engine.operations.values().map(|operation| operation.deadline);
-        self.engine.timers.next().into_iter().chain(overdue).min()
+        let overdue = self.engine.operations.values().filter(|operation| operation.may_be_overdue());
+        let overdue = overdue.map(|operation| operation.deadline);
+        self.engine.timers.next().into_iter().chain(overdue).chain(self.engine.look_again_at).min()
     }
 
     fn run_to(&mut self, end: Mono) {
@@ -210,6 +293,7 @@ impl<'a> World<'a> {
         self.engine.stop();
         self.twin.stop();
         self.shadows.iter_mut().for_each(|shadow| shadow.phase = Phase::Unknown);
+        self.asked.clear();
         let now = self.now;
         self.both(|engine, out| engine.start(now, out));
         for key in self.keys() {
@@ -219,9 +303,10 @@ impl<'a> World<'a> {
     }
 
     fn give_all(&mut self) {
-        self.take_in(Input::Cluster { joined: true });
+        self.take_in(joins(true));
         for server in self.keys() {
-            self.take_in(Input::Facts { server, facts: ALL });
+            self.take_in(Input::Token { server, by: Some(OF_OLD) });
+            self.has_backup(server, true);
         }
     }
 
@@ -245,7 +330,12 @@ impl<'a> World<'a> {
     }
 
     fn call(&mut self, command: Command) {
-        let accepted = self.engine.accepts(std::iter::empty(), &command).is_ok();
+        let accepted = self.engine.accepts(std::iter::empty(), &command);
+        // One that was accepted and finds the slot held, or something lacking, when it is taken in keeps its claim.
+        let claims = matches!(command, Command::Takeover { .. })
+            && matches!(accepted, Err(Refusal::SlotHeld(_) | Refusal::Blocked(_)))
+            && !matches!(command, Command::Takeover { server, .. } if self.engine.slot() == Some(server));
+        let accepted = accepted.is_ok() || claims;
         let out = self.take_in(Input::Command(command));
         let overtaken = matches!(out[..], [Output { what: What::Note(Note::Overtaken { .. }), .. }]);
         assert_eq!(accepted, !overtaken, "{out:?}");
@@ -279,6 +369,7 @@ impl<'a> World<'a> {
         self.engine.policy = policy.clone();
         self.twin.policy = policy;
         for (i, shadow) in self.shadows.iter_mut().enumerate() {
+            self.backed_up.retain(|key| self.engine.health(*key).is_some());
             if self.engine.health(ServerKey(i as u32)).is_none() {
                 assert!(shadow.standing.is_empty() && shadow.state == S::None, "gone, but not its traces");
                 shadow.phase = Phase::Unknown;
@@ -289,7 +380,8 @@ impl<'a> World<'a> {
     fn perform(&mut self, op: Op) {
         let keys = self.keys();
         let key = |i: u32| keys[i as usize % keys.len()];
-        let running = self.engine.operations.keys().next().copied();
+        let asked = |operation: &&Operation| operation.stage == Stage::Asked;
+        let running = self.engine.operations.values().find(asked).map(|operation| operation.id);
         let (actor, request) = (String::from("eve"), 5);
         match op {
             Op::Event(i, kind, lag) => self.event(key(i), kind, lag),
@@ -321,10 +413,23 @@ impl<'a> World<'a> {
             Op::AnswerToNobody => self.call(Command::Complete { op: 77_777, outcome: Outcome::Ok, error: None }),
             Op::Late(outcome) => self.late(outcome),
             Op::Facts(i, authorized, backup) => {
-                self.take_in(Input::Facts { server: key(i), facts: Facts { authorized, backup } });
+                self.take_in(Input::Token { server: key(i), by: authorized.then_some(OF_OLD) });
+                self.has_backup(key(i), backup);
             }
+            Op::Damaged(i, number) => {
+                let damaged = vec![(number, "flipped".to_owned())];
+                let survey = Survey { damaged, ..survey(self.backed_up.contains(&key(i)).then_some(1)) };
+                self.take_in(Input::Surveyed { server: key(i), survey, found: false });
+            }
+            Op::Backup(i) => self.call(Command::Backup { server: key(i), actor, request }),
+            Op::BackupAll => self.call(Command::BackupAll { actor, request }),
+            Op::Authorize(i) => self.call(Command::Authorize { server: key(i), actor, request }),
+            Op::Deauthorize(i) => self.call(Command::Deauthorize { server: key(i), actor, request }),
+            Op::Join => self.call(Command::JoinCluster { host: "m".into(), port: 443, actor, request }),
+            Op::Files(well) => self.answer_for_files(well),
+            Op::Clock(hours) => self.utc_ms += hours * 3_600_000,
             Op::GiveAll => self.give_all(),
-            Op::Cluster(joined) => drop(self.take_in(Input::Cluster { joined })),
+            Op::Cluster(joined) => drop(self.take_in(joins(joined))),
             Op::Lost(i) => {
                 self.undisturbed = false;
                 self.take_in(Input::EventsLost { server: key(i), at: self.now });
@@ -360,7 +465,7 @@ impl<'a> World<'a> {
     /// Each output by itself, in the order said.
     fn follow(&mut self, output: &Output) {
         let by_operator = matches!(output.actor, Some(Actor::Operator(_)));
-        let Some(key) = output.server else { return self.coverage.mark("paused") };
+        let Some(key) = output.server else { return self.follow_instance(output) };
         match &output.what {
             What::Health { from, to, reason, failed_at } => {
                 let shadow = &mut self.shadows[key.index()];
@@ -371,13 +476,17 @@ impl<'a> World<'a> {
             }
             What::Takeover { from, to, reason } => self.follow_change(key, *from, *to, reason, by_operator),
             What::Begin(op) => {
-                let state = if op.kind == OperationKind::Takeover { S::TakingOver } else { S::Restoring };
-                assert_eq!(self.shadows[key.index()].state, state);
+                let state = self.shadows[key.index()].state;
+                match op.kind {
+                    OperationKind::Takeover => assert_eq!(state, S::TakingOver),
+                    OperationKind::Restore => assert_eq!(state, S::Restoring),
+                    _ => assert!(!matches!(state, S::TakingOver | S::Restoring), "{op:?} beside a move of the slot"),
+                }
                 if op.resumed {
                     assert_eq!(self.begun.get(&op.id), Some(&false), "resumed, but never begun or already over");
                     self.coverage.mark("resumed");
                 } else {
-                    assert!(self.begun.keys().all(|id| *id < op.id), "id {} again", op.id);
+                    assert!(!self.begun.contains_key(&op.id), "id {} again", op.id);
                     self.begun.insert(op.id, false);
                     let undo: BTreeSet<u64> = op.supersedes.iter().copied().collect();
                     let takeover = op.kind == OperationKind::Takeover;
@@ -404,7 +513,39 @@ impl<'a> World<'a> {
                 assert!(self.shadows[key.index()].standing.remove(code).is_some(), "{code:?} did not stand");
             }
             What::Note(Note::EventsLost) => self.coverage.mark("events_lost"),
-            What::Note(_) | What::OperationOver { .. } => {}
+            What::Files(Ask::Prepare { op, .. }) => self.asked.push((*op, false)),
+            What::Files(Ask::Publish { op, .. }) => self.asked.push((*op, true)),
+            What::Files(Ask::Discard { op }) => self.asked.retain(|(asked, _)| asked != op),
+            What::Backup { result, .. } => {
+                self.coverage.mark(if result.is_ok() { "backup published" } else { "backup failed" });
+            }
+            What::Access { by, .. } => self.coverage.mark(if by.is_some() { "authorized" } else { "deauthorized" }),
+            What::Files(_) | What::Note(_) | What::OperationOver { .. } | What::Cluster { .. } => {}
+        }
+    }
+
+    /// What is said of no server.
+    fn follow_instance(&mut self, output: &Output) {
+        match &output.what {
+            What::Note(Note::Paused(_)) => self.coverage.mark("paused"),
+            What::Note(Note::RunBegun { daily: true }) => {
+                let utc_ms = self.utc_ms + (self.now.0 / 1_000_000) as i64;
+                let date = (utc_ms - 2 * 3_600_000).div_euclid(86_400_000);
+                assert!(self.runs.insert(date), "a second run for one date");
+                self.coverage.mark("daily run");
+            }
+            What::Note(Note::RunEnded { .. }) => self.coverage.mark("run ended"),
+            // From here on dates may come again.
+            What::Alarm { code: Alarm::ClockJump, .. } => {
+                self.runs.clear();
+                self.coverage.mark("clock_jump");
+            }
+            What::Begin(op) => drop(self.begun.insert(op.id, false)),
+            What::Completed { op, kind, outcome, .. } => {
+                self.begun.insert(*op, true);
+                self.coverage.mark(format!("{} {}", kind.name(), outcome.name()));
+            }
+            _ => {}
         }
     }
 
@@ -437,14 +578,21 @@ impl<'a> World<'a> {
         let holders: Vec<ServerKey> = self.keys().into_iter().filter(|key| holds(self.shadow(*key).state)).collect();
         assert_eq!(holders, Vec::from_iter(self.engine.slot()), "the slot and the states");
         let works = |key: &&ServerKey| matches!(self.shadow(**key).state, S::TakingOver | S::Restoring);
-        assert_eq!(self.engine.operations.len(), holders.iter().filter(works).count());
+        let moving = self.engine.operations.values().filter(|operation| operation.kind.moves_slot());
+        assert_eq!(moving.count(), holders.iter().filter(works).count());
+        let mut busy: Vec<_> = self.engine.operations.values().map(|operation| operation.server).collect();
+        busy.sort_unstable();
+        assert!(busy.windows(2).all(|pair| pair[0] != pair[1]), "two operations for one server: {busy:?}");
+        let stuck = self.engine.operations.values().filter(|operation| operation.stage != Stage::Asked);
+        stuck.for_each(|op| assert!(self.asked.iter().any(|(asked, _)| *asked == op.id), "nobody works on {op:?}"));
         let wake = self.engine.next_wake(self.now);
         assert!(wake.is_none_or(|wake| wake > self.now), "spins");
         for key in self.keys() {
             self.check_server(key, wake);
         }
         let open: Vec<u64> = self.begun.iter().filter(|(_, ended)| !**ended).map(|(id, _)| *id).collect();
-        assert_eq!(open, self.engine.operations.keys().copied().collect::<Vec<_>>());
+        let asked = self.engine.operations.values().filter(|operation| operation.stage != Stage::Preparing);
+        assert_eq!(open, asked.map(|operation| operation.id).collect::<Vec<_>>());
     }
 
     fn check_server(&self, key: ServerKey, wake: Option<Mono>) {
@@ -498,7 +646,11 @@ impl<'a> World<'a> {
         let mut alive = BTreeSet::new();
         for _ in 0..1000 {
             alive.extend(self.keys().into_iter().filter(|key| self.shadow(*key).state == S::TakenOver));
-            for op in self.engine.operations.keys().copied().collect::<Vec<_>>() {
+            while !self.asked.is_empty() {
+                self.answer_for_files(true);
+            }
+            let asked = self.engine.operations.values().filter(|operation| operation.stage == Stage::Asked);
+            for op in asked.map(|operation| operation.id).collect::<Vec<_>>() {
                 self.call(Command::Complete { op, outcome: Outcome::Ok, error: None });
             }
             alive.iter().for_each(|key| {
@@ -591,6 +743,22 @@ fn whatever_happens_the_invariants_hold_and_every_corner_was_reached() {
         "normal_shutdown_timeout",
         "abnormal_shutdown_timeout",
         "not_seen_since_start",
+        "backup published",
+        "backup failed",
+        "backup timeout",
+        "backup superseded",
+        "authorize ok",
+        "authorize failed",
+        "authorize interrupted",
+        "authorized",
+        "deauthorize ok",
+        "deauthorized",
+        "join_cluster ok",
+        "daily run",
+        "run ended",
+        "clock_jump",
+        "backup_failed",
+        "backup_damaged",
     ];
     for corner in corners {
         let times = reached.get(corner).copied().unwrap_or(0);

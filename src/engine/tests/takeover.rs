@@ -335,7 +335,7 @@ fn the_queue_puts_operators_first_then_priority_then_failure_then_configuration(
             }
         }
         rig.to(60);
-        rig.take_in(Input::Cluster { joined: true });
+        rig.take_in(super::joins(true));
         for (server, (.., by_operator)) in [A, B, C].into_iter().zip(rows) {
             if by_operator {
                 let actor = "eve".into();
