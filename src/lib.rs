@@ -25,6 +25,7 @@
 //! | [`state`] | the state directory: lock, durable state and kept configuration in two generations each | be called with the core's lock held |
 //! | [`recordings`] | writes the recordings parameter into a settings text | files; any byte but the one line |
 //! | [`backup`] | the settings backups on disk: today only `newest` is called, the rest waits for the operation | clocks; be called with a lock held |
+//! | [`secret`] | credentials and tokens in memory: copied once, wiped | show, write or copy them in passing |
 //! | [`handle`], [`time`], [`error`] | checked handles, instants, the one error | know anything of the rest |
 //!
 //! # Invariants
@@ -51,6 +52,7 @@ pub mod handle;
 pub mod log;
 pub mod recordings;
 pub mod runtime;
+pub mod secret;
 pub mod state;
 pub mod status;
 pub mod time;

@@ -10,4 +10,6 @@ mod host;
 mod instance;
 mod options;
 pub mod os;
+#[cfg(test)]
+pub mod tests;
 mod text;

@@ -1,0 +1,3 @@
+//! Tests of the border that need its inside: secrets on their way out, the host's vault, and what memory they leave behind.
+
+pub mod freed;
