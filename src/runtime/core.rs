@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use vms_failover_abi as abi;
 
+use super::accepted;
 use super::errands::{Errands, Secrets};
 use super::files::Done;
 use super::inbox::Mailbox;
@@ -19,7 +20,7 @@ use crate::engine::output::{Alarm, Ask, Cause, Note, Operation, OperationKind, O
 use crate::engine::policy::{Policy, ServerKey};
 use crate::engine::{Engine, Ran};
 use crate::log::{Entry, Limiter, Named, Subject, Verdict};
-use crate::state::document::{self, Accepted, Document};
+use crate::state::document::{Accepted, Document};
 use crate::status::{Picture, Portrait, Rules};
 use crate::time::{Mono, SECOND_NS, Span};
 
@@ -265,7 +266,7 @@ impl Core {
             self.secrets.unwanted.insert(op, id.into());
         }
         for accepted in document.accepted {
-            let Some(command) = self.command_of(accepted) else { continue };
+            let Some(command) = accepted::command(accepted, &self.servers) else { continue };
             if self.needs_token_of_host(&command) {
                 continue;
             }
@@ -367,7 +368,7 @@ impl Core {
             addresses: known.map(|server| (server.id.clone(), (server.host.clone(), server.port))).collect(),
             next_id: self.engine.next_free_id() + ID_MARGIN,
             reserved_seq: self.next_seq + SEQ_BLOCK,
-            accepted: self.pending.iter().filter_map(|call| self.accepted_of(&call.command)).collect(),
+            accepted: self.pending.iter().filter_map(|call| accepted::of(&call.command, &self.servers)).collect(),
             unwanted_tokens: self.secrets.unwanted.iter().map(|(op, id)| (id.to_string(), *op)).collect(),
             memory,
         };
@@ -404,64 +405,6 @@ impl Core {
     /// The intent of this operation could not be written: the host is not asked.
     pub fn take_back(&mut self, op: u64, now: Now) {
         self.feed(Input::Unwritable { op }, now);
-    }
-
-    fn accepted_of(&self, command: &Command) -> Option<Accepted> {
-        let call = |server: &ServerKey, actor: &str, request: u64| {
-            let server = self.servers.by_key(*server)?.named.id.to_string();
-            Some(document::Call { server, actor: actor.to_owned(), request })
-        };
-        match command {
-            Command::Takeover { server, actor, request } => call(server, actor, *request).map(Accepted::Takeover),
-            Command::Restore { server, actor, request } => call(server, actor, *request).map(Accepted::Restore),
-            Command::Cancel { server, actor, request } => call(server, actor, *request).map(Accepted::Cancel),
-            Command::Backup { server, actor, request } => call(server, actor, *request).map(Accepted::Backup),
-            Command::Authorize { server, actor, request } => call(server, actor, *request).map(Accepted::Authorize),
-            Command::Deauthorize { server, actor, request } => call(server, actor, *request).map(Accepted::Deauthorize),
-            Command::BackupAll { actor, request } => {
-                Some(Accepted::BackupAll { actor: actor.clone(), request: *request })
-            }
-            Command::JoinCluster { host, port, actor, request } => {
-                let (host, port, actor, request) = (host.clone(), *port, actor.clone(), *request);
-                Some(Accepted::JoinCluster { host, port, actor, request })
-            }
-            Command::Cluster { joined, actor, request } => {
-                Some(Accepted::Cluster { joined: *joined, actor: actor.clone(), request: *request })
-            }
-            Command::Complete { op, outcome, error } => {
-                Some(Accepted::Complete { op: *op, outcome: *outcome, error: error.clone() })
-            }
-            // The one moves nothing, the other is a document of its own.
-            Command::Progress { .. } | Command::Configure(_) => None,
-        }
-    }
-
-    fn command_of(&self, accepted: Accepted) -> Option<Command> {
-        let key = |id: &str| self.servers.by_id(id).map(|entry| entry.mailbox.key());
-        Some(match accepted {
-            Accepted::Takeover(document::Call { server, actor, request }) => {
-                Command::Takeover { server: key(&server)?, actor, request }
-            }
-            Accepted::Restore(document::Call { server, actor, request }) => {
-                Command::Restore { server: key(&server)?, actor, request }
-            }
-            Accepted::Cancel(document::Call { server, actor, request }) => {
-                Command::Cancel { server: key(&server)?, actor, request }
-            }
-            Accepted::Backup(document::Call { server, actor, request }) => {
-                Command::Backup { server: key(&server)?, actor, request }
-            }
-            Accepted::Authorize(document::Call { server, actor, request }) => {
-                Command::Authorize { server: key(&server)?, actor, request }
-            }
-            Accepted::Deauthorize(document::Call { server, actor, request }) => {
-                Command::Deauthorize { server: key(&server)?, actor, request }
-            }
-            Accepted::BackupAll { actor, request } => Command::BackupAll { actor, request },
-            Accepted::JoinCluster { host, port, actor, request } => Command::JoinCluster { host, port, actor, request },
-            Accepted::Cluster { joined, actor, request } => Command::Cluster { joined, actor, request },
-            Accepted::Complete { op, outcome, error } => Command::Complete { op, outcome, error },
-        })
     }
 
     /// Monitoring begins.
@@ -507,7 +450,7 @@ impl Core {
         } else {
             self.check(&command).map_err(Refused::By)?;
         }
-        let durable = self.accepted_of(&command).is_some();
+        let durable = accepted::of(&command, &self.servers).is_some();
         // What a configuration removes is left out of the state from now on.
         self.version += u64::from(durable || placement.is_some());
         if let Command::Complete { op, .. } = &command {
@@ -536,7 +479,7 @@ impl Core {
 
     /// Says it when this call is on disk: its caller could not wait.
     pub fn confirm_later(&mut self, call: &Call) {
-        if let Some(accepted) = self.accepted_of(&call.command) {
+        if let Some(accepted) = accepted::of(&call.command, &self.servers) {
             self.unconfirmed.push((self.version, accepted));
         }
     }

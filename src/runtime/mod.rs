@@ -4,6 +4,7 @@
 //! lock held, one thing at a time, in order. Only this room knows a clock, a thread, a channel or a lock. It never touches a host pointer:
 //! that is behind `Host`. Called by `ffi` alone.
 
+mod accepted;
 pub mod clock;
 pub mod configure;
 mod core;
