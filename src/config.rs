@@ -194,6 +194,11 @@ impl Config {
     }
 }
 
+/// Whether a text may stand where the configuration wants a host.
+pub fn is_host(text: &str) -> bool {
+    (names::HOST.problem)(text).is_none()
+}
+
 /// Reads a JSON text whose objects hold no key twice; for edits, which [`Config::edited`] takes as a value.
 ///
 /// # Errors

@@ -248,7 +248,11 @@ impl Engine {
                 self.block_with(*server, desk.joined, desk.authorized)
                     .map_or(Ok(()), |block| Err(Refusal::Blocked(block)))
             }
-            Command::Restore { server, .. } => self.desk(*server, pending)?.expect(&[TakeoverState::TakenOver]),
+            Command::Restore { server, .. } => {
+                let desk = self.desk(*server, pending)?;
+                desk.expect(&[TakeoverState::TakenOver])?;
+                desk.may_begin()
+            }
             Command::Cancel { server, .. } => self.desk(*server, pending)?.expect(&[TakeoverState::Queued]),
             Command::Backup { server, .. } => self.desk(*server, pending)?.may_back_up(),
             Command::BackupAll { .. } => self.accepts_backup_of_all(pending),

@@ -212,7 +212,9 @@ impl Engine {
                 server.health.start(now);
                 server.never_seen_at = Some(never_seen_at);
             }
-            out.push(Output::plain(Some(key), What::Files(Ask::Survey { thorough: false })));
+            let backup = self.operation_of(key).filter(|operation| operation.kind == OperationKind::Backup);
+            let resumed = backup.map(|operation| operation.id);
+            out.push(Output::plain(Some(key), What::Files(Ask::TidyUp { resumed })));
             self.resume(Some(key), now, out);
             self.touch(key);
         }

@@ -152,6 +152,11 @@ pub enum Ask {
         /// Hash all of it again.
         thorough: bool,
     },
+    /// A start: leftovers of what was cut off are to be removed, and what there is is to be looked at.
+    TidyUp {
+        /// The backup that goes on: what belongs to it is no leftover.
+        resumed: Option<u64>,
+    },
 }
 
 /// Entries that change nothing.

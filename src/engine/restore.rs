@@ -52,7 +52,7 @@ impl Engine {
         }
         if !automatic {
             self.raise(key, Alarm::RestorePossible, Cause::State, out);
-        } else if takeover.restore_not_before.is_none() {
+        } else if takeover.restore_not_before.is_none() && self.operation_of(key).is_none() {
             self.begin_restore(now, key, Actor::Automatic, None, out);
         }
     }

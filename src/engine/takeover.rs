@@ -290,10 +290,7 @@ impl Engine {
 
     /// Gives the free slot, and says who is not covered. Whoever is not marked was looked at before, and nothing has changed for it since.
     pub(super) fn settle(&mut self, now: Mono, out: &mut Vec<Output>) {
-        // Whoever was first is still, while its backup is looked for.
-        if let Some(key) = self.examined {
-            self.unsettled.mark(key);
-        }
+        self.keep_the_examined_first();
         let unsettled = std::mem::take(&mut self.unsettled);
         let mut waiting = self.ranked(&unsettled);
         if self.slot.is_none() {
@@ -304,10 +301,25 @@ impl Engine {
             // The slot was given just now: everybody else hears of it.
             waiting = self.ranked(&Unsettled::All);
         }
-        for key in waiting {
-            self.say_if_not_covered(key, out);
+        // While a backup is looked for, nobody knows yet who has the slot: the answer settles everybody's place.
+        if self.slot.is_some() || self.examined.is_none() {
+            for key in waiting {
+                self.say_if_not_covered(key, out);
+            }
         }
         self.unsettled = Unsettled::default();
+    }
+
+    /// Whoever was first still is while its backup is looked for, unless it is no candidate any more.
+    fn keep_the_examined_first(&mut self) {
+        let Some(key) = self.examined else { return };
+        let candidate = self.queue.contains(&key) && self.block(key).is_none();
+        if self.slot.is_none() && candidate && self.get(key).is_some_and(Server::ripe) {
+            self.unsettled.mark(key);
+        } else {
+            self.examined = None;
+            self.unsettled = Unsettled::All;
+        }
     }
 
     /// Those of the queue that are to be looked at, the first one first.

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::sync::Arc;
 
 use log::{Level, LevelFilter};
 use parking_lot::{Condvar, Mutex};
@@ -12,7 +13,9 @@ use vms_failover_abi as abi;
 
 use crate::error::Error;
 use crate::log::{Entry, Words};
+use crate::runtime::secrets::SecretStore;
 use crate::runtime::{Begin, Host};
+use crate::secret::Secret;
 
 const KNOWN_FLAGS: u32 = abi::VMSF_HOST_DRIVES;
 
@@ -177,7 +180,11 @@ impl Host for HostTable {
         self.inside(Inside::Callback, |ctx| unsafe { event(ctx, &record) });
     }
 
-    fn begin(&self, operation: &Begin) {
+    fn secret_store(&self) -> Option<Arc<dyn SecretStore>> {
+        None
+    }
+
+    fn begin(&self, operation: Begin) {
         let Some(begin) = self.table.begin else { return };
         let json = c_text(&operation.json);
         let record = abi::vmsf_operation {
@@ -190,8 +197,8 @@ impl Host for HostTable {
             server: operation.server,
             json: json.as_ptr(),
             json_len: json.as_bytes().len(),
-            secret: std::ptr::null(),
-            secret_len: 0,
+            secret: operation.secret.as_ref().map_or(std::ptr::null(), |secret| secret.as_bytes().as_ptr()),
+            secret_len: operation.secret.as_ref().map_or(0, Secret::len),
             reserved: [0; 2],
         };
         // SAFETY: `record` and its text live until the callback returns; one delivery at a time (rules 3 and 5).

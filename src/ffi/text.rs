@@ -8,6 +8,7 @@ use vms_failover_abi as abi;
 
 use crate::config::ParseError;
 use crate::error::Error;
+use crate::secret::Secret;
 
 /// Longest configuration, in bytes.
 pub const CONFIG_MAX: usize = 256 * 1024 * 1024;
@@ -77,6 +78,19 @@ pub fn check_secret(secret: *const u8, len: usize) -> Result<(), Error> {
         return Err(Error::new(abi::VMSF_ERR_LIMIT, format!("the secret has {len} bytes, allowed are {SECRET_MAX}")));
     }
     if secret.is_null() && len > 0 { Err(Error::null("secret")) } else { Ok(()) }
+}
+
+/// Copies a secret, once; None where there is none.
+///
+/// # Safety
+/// `secret` is NULL, or `len` bytes are readable there until the call of the host returns.
+pub unsafe fn read_secret(secret: *const u8, len: usize) -> Result<Option<Secret>, Error> {
+    check_secret(secret, len)?;
+    if len == 0 {
+        return Ok(None);
+    }
+    // SAFETY: not NULL, and the caller vouches for `len` readable bytes (rule 3).
+    Secret::copied(unsafe { std::slice::from_raw_parts(secret, len) }).map(Some)
 }
 
 /// Writes a text into the host's buffer, whole or not at all.

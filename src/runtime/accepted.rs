@@ -4,6 +4,7 @@
 
 use super::servers::Servers;
 use crate::engine::command::Command;
+use crate::engine::policy::ServerKey;
 use crate::state::document::{self, Accepted};
 
 /// What of a call has to be on disk; None where nothing has to.

@@ -74,7 +74,7 @@ impl Runtime {
     }
 
     fn put_in_force(&self, before: &Arc<Config>, next: &Arc<Config>, servers: Arc<Servers>) -> Result<(), Rejected> {
-        let policy = servers::policy(next, Some(before), &servers);
+        let policy = servers::policy(next, Some(before), &servers, self.performs);
         let mut core = self.core.lock();
         self.catch_up(&mut core);
         self.check_drops(&core, before, next)?;

@@ -218,7 +218,7 @@ impl Core {
     /// The file worker has done something.
     pub(super) fn take_done(&mut self, done: Done, now: Now) {
         match done {
-            Done::Surveyed { whose, survey } => self.take_survey(&whose, survey, false, now),
+            Done::Surveyed { whose, survey, .. } => self.take_survey(&whose, survey, false, now),
             Done::Found { whose, survey } => self.take_survey(&whose, survey, true, now),
             Done::Prepared { op, result } => {
                 let result = result.map_err(|error| error.text).and_then(|path| match path.into_os_string().into_string() {
@@ -241,7 +241,7 @@ impl Core {
         let Some(server) = self.key_of(whose.handle) else { return };
         let survey = Survey {
             newest: survey.newest.as_ref().map(archive),
-            damaged: survey.damaged.iter().map(|skipped| (skipped.number, skipped.flaw.text().to_owned())).collect(),
+            damaged: survey.damaged.iter().map(|skipped| (skipped.number(), skipped.flaw.text().to_owned())).collect(),
             highest: survey.highest,
             error: survey.error.map(|error| error.text),
         };
@@ -347,7 +347,8 @@ impl Runtime {
                 Job::Clean { whose, folder }
             }
             Ask::Find => Job::Find { whose, folder },
-            Ask::Survey { thorough } => Job::Survey { whose, folder, thorough },
+            Ask::Survey { thorough } => Job::Survey { whose, folder, thorough, clean: false, resumed: None },
+            Ask::TidyUp { resumed } => Job::Survey { whose, folder, thorough: false, clean: true, resumed },
         };
         self.files.post(job);
     }
@@ -361,7 +362,7 @@ impl Runtime {
                 Done::Published { op: *op, result: Err(error.clone()), survey: survey(), whose }
             }
             Ask::Find => Done::Found { survey: survey(), whose },
-            Ask::Discard { .. } | Ask::Survey { .. } => return,
+            Ask::Discard { .. } | Ask::Survey { .. } | Ask::TidyUp { .. } => return,
         };
         self.file_work_done(done);
     }
@@ -380,7 +381,7 @@ impl Runtime {
                 None => Ok(None),
             },
             (Keeping::Remove(id, _), Some(host)) => host.remove(id).map(|()| None),
-            (Keeping::Remove(id, op), None) => tokens.remove(id, *op).map(|()| None),
+            (Keeping::Remove(id, op), None) => tokens.remove_brought(id, *op).map(|()| None),
             (Keeping::Load(..) | Keeping::Store(..), None) => Ok(None),
         };
         Job::Call { tag, call: Box::new(call) }

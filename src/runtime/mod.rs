@@ -20,6 +20,7 @@ mod servers;
 mod tests;
 mod worker;
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -87,7 +88,7 @@ pub trait Host: Send + Sync {
 }
 
 /// An operation as it is handed to the host.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Begin {
     /// VMSF_OP_.
     pub kind: u32,
@@ -334,7 +335,9 @@ impl Runtime {
                 runtime.poison(&text);
             }
         };
-        self.files.start(Arc::new(sink), Arc::new(panicked)).map_err(|error| {
+        let host = Arc::clone(&self.host);
+        let enter = move || Box::new(diagnostics::enter(Arc::clone(&host))) as Box<dyn Any>;
+        self.files.start(Arc::new(sink), Arc::new(panicked), Arc::new(enter)).map_err(|error| {
             Error::new(abi::VMSF_ERR_INTERNAL, format!("the threads for files cannot be started: {error}"))
         })
     }

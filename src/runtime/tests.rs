@@ -11,11 +11,13 @@ use vms_failover_abi as abi;
 
 use super::clock::Clock;
 use super::core::Message;
-use super::{Begin, Host, Kept, Numbers, Runtime};
+use super::{Begin, Host, Kept, Numbers, Performs, Runtime};
 use crate::config::Config;
 use crate::engine::health::EventKind;
+use crate::engine::output::OperationKind;
 use crate::log::store::LogStore;
 use crate::log::{Entry, Words};
+use crate::secret::Secret;
 use crate::state::{Durability, Store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,7 +36,11 @@ impl Host for Fragile {
             panic!("injected");
         }
     }
-    fn begin(&self, _: &Begin) {
+    fn secret_store(&self) -> Option<Arc<dyn super::secrets::SecretStore>> {
+        None
+    }
+
+    fn begin(&self, _: Begin) {
         self.begun.fetch_add(1, Ordering::SeqCst);
     }
     fn wake(&self, _: u64) {}
@@ -65,10 +71,11 @@ fn bench(clock: Clock, panics: usize) -> Bench {
     let store = Store::open(root.path(), Durability::None).unwrap();
     let (log, opened) = LogStore::open(&root.path().join("log"), None, 1).unwrap();
     let numbers = Numbers { next_id: 1, next_seq: opened.next_seq };
-    let kept = Kept { store, log, numbers, document: None, first_words: Vec::new() };
+    let (tokens, _) = store.tokens().unwrap();
+    let kept = Kept { store, tokens, log, numbers, document: None, first_words: Vec::new() };
     let (sender, events) = unbounded();
     let host = Arc::new(Fragile { events: sender, panics_left: AtomicUsize::new(panics), begun: AtomicUsize::new(0) });
-    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"])).unwrap();
+    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"]), Performs::new(OperationKind::ALL)).unwrap();
     Bench { runtime, host, events, _root: root }
 }
 
@@ -79,8 +86,10 @@ fn a_panic_in_the_worker_poisons_the_instance_which_says_so_once_and_can_be_stop
         let Bench { runtime, host, events, _root } = bench(Clock::System, panics);
         runtime.start().unwrap();
         let server = runtime.server("a").unwrap();
-        runtime.takeover(server, "alice".into()).unwrap();
-        assert_eq!(events.recv_timeout(PATIENCE), Ok(abi::VMSF_EVENT_TAKEOVER));
+        runtime.cluster(true, "alice".into()).unwrap();
+        // Accepted or not, by then: it must not be begun.
+        let _ = runtime.authorize(server, "alice".into(), Secret::copied(b"credentials").ok());
+        assert_eq!(events.recv_timeout(PATIENCE), Ok(abi::VMSF_EVENT_LOG));
         let last = std::iter::from_fn(|| events.recv_timeout(PATIENCE).ok()).find(|k| *k == abi::VMSF_EVENT_POISONED);
         assert!(last.is_some());
         assert_eq!(runtime.poisoned_by(), Some("injected"));

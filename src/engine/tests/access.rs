@@ -1,7 +1,7 @@
 //! The cluster, authorization, and what is refused without them.
 
 use super::{A, B, NAMES, OF_OLD, Rig, at, joins};
-use crate::engine::Engine;
+use crate::engine::{Engine, Ran};
 use crate::engine::command::{Command, Input, Refusal};
 use crate::engine::health::EventKind as E;
 use crate::engine::output::{Block, OperationKind, Outcome, TakeoverState as S, With};
@@ -180,11 +180,11 @@ fn an_answer_that_is_on_its_way_is_not_overdue() {
     let mut rig = Rig::bare(1);
     rig.command(authorize(A));
     rig.engine.awaits_answer(1, true);
-    rig.to(500);
+    rig.to(200);
     assert_eq!(rig.said(), ["0 a begin authorize 1 attempt 0"]);
     rig.engine.awaits_answer(1, false);
-    rig.to(500);
-    assert_eq!(rig.said(), ["500 a over 1", "500 a completed 1 timeout"]);
+    rig.advance(Ran::default());
+    assert_eq!(rig.said(), ["200 a over 1", "200 a completed 1 timeout"]);
 }
 
 #[test]

@@ -55,19 +55,19 @@ fn a_backup_is_prepared_asked_of_the_host_and_published() {
 fn the_host_has_its_whole_time_from_the_instant_that_it_is_asked() {
     let mut rig = rig();
     rig.command(backup(A));
-    rig.to(100);
+    rig.to(90);
     rig.hand_in(prepared(1));
-    rig.to(299);
+    rig.to(289);
     rig.said();
-    rig.to(300);
+    rig.to(290);
     let expected = [
-        "300 a over 1",
-        "300 a completed 1 timeout",
-        "300 a discard 1",
-        "300 a backup 1 failed timeout",
-        "300 a alarm backup_failed",
+        "290 a over 1",
+        "290 a completed 1 timeout",
+        "290 a discard 1",
+        "290 a backup 1 failed timeout",
+        "290 a alarm backup_failed",
     ];
-    assert_eq!(rig.said_of(&[" a "]), [&expected[..], &["300 a alarm never_seen"]].concat()[..5].to_vec());
+    assert_eq!(rig.said(), expected);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_failed_backup_is_an_alarm_that_ends_with_the_next_good_one() {
     rig.hand_in(prepared(3));
     rig.answer(3, Outcome::Ok);
     rig.hand_in(Input::Published { op: 3, result: Err("is empty".into()) });
-    assert_eq!(rig.said_of(&["backup 3", "completed"]), ["0 a completed 3 failed", "0 a backup 3 failed is empty"]);
+    assert_eq!(rig.said_of(&["a backup 3", "completed"]), ["0 a completed 3 failed", "0 a backup 3 failed is empty"]);
     rig.command(backup(A));
     rig.hand_in(prepared(4));
     rig.answer(4, Outcome::Ok);
@@ -159,7 +159,7 @@ fn whoever_is_first_keeps_its_turn_while_its_backup_is_looked_for() {
     let mut rig = Rig::alive(2);
     let mut out = Vec::new();
     rig.now = super::at(30);
-    rig.engine.advance(rig.now, Ran::default(), &mut out);
+    rig.engine.advance(rig.now, Ran { busy_until: rig.now, ..Ran::default() }, &mut out);
     assert_eq!(rig.state(A), S::Queued, "{out:?}");
     // Something else of `b` happens meanwhile.
     rig.engine.take_in(rig.now, Input::Token { server: B, by: Some(9) }, &mut out);
@@ -211,7 +211,7 @@ fn a_folder_that_cannot_be_read_says_nothing_of_the_backups_but_a_takeover_canno
     assert!(rig.engine.view(A).unwrap().backup);
     let mut out = Vec::new();
     rig.now = super::at(30);
-    rig.engine.advance(rig.now, Ran::default(), &mut out);
+    rig.engine.advance(rig.now, Ran { busy_until: rig.now, ..Ran::default() }, &mut out);
     rig.hand_in(Input::Surveyed { server: A, survey: unreadable, found: true });
     assert_eq!(rig.said_of(&["blocked"]), ["30 a alarm takeover_blocked no_backup"]);
 }

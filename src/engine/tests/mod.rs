@@ -86,6 +86,7 @@ impl Rig {
         let mut rig = Rig { engine: Engine::new(policy, 1), now: Mono(0), out: Vec::new(), backed_up: keys.clone() };
         rig.take_in(joins(true));
         keys.into_iter().for_each(|server| rig.give(server, true, true));
+        rig.out.clear();
         rig.start();
         rig
     }
@@ -292,7 +293,7 @@ fn line(Mono(ns): Mono, output: &Output) -> Option<String> {
         What::Files(Ask::Prepare { op, last_number }) => format!("prepare {op} after {last_number}"),
         What::Files(Ask::Publish { op, file }) => format!("publish {op} {file}"),
         What::Files(Ask::Discard { op }) => format!("discard {op}"),
-        What::Files(Ask::Find | Ask::Survey { .. }) | What::Note(_) => return None,
+        What::Files(Ask::Find | Ask::Survey { .. } | Ask::TidyUp { .. }) | What::Note(_) => return None,
     };
     Some(format!("{} {who} {what}", ns / SECOND_NS))
 }

@@ -645,6 +645,8 @@ impl<'a> World<'a> {
         self.advance_without_pause();
         let mut alive = BTreeSet::new();
         for _ in 0..1000 {
+            // What is under way may still take something away.
+            self.give_all();
             alive.extend(self.keys().into_iter().filter(|key| self.shadow(*key).state == S::TakenOver));
             while !self.asked.is_empty() {
                 self.answer_for_files(true);

@@ -103,13 +103,13 @@ fn a_late_ok_is_an_alarm_once_and_stays_to_be_undone_a_late_failure_is_not() {
     rig.to(640);
     rig.said();
     assert!(rig.engine.gave_up(1));
-    rig.give(Input::LateAnswer { op: 1, outcome: Outcome::Ok });
-    rig.give(Input::LateAnswer { op: 1, outcome: Outcome::Ok });
+    rig.hand_in(Input::LateAnswer { op: 1, outcome: Outcome::Ok });
+    rig.hand_in(Input::LateAnswer { op: 1, outcome: Outcome::Ok });
     assert!(!rig.engine.gave_up(1));
     assert_eq!(rig.said(), ["640 a alarm late_answer"]);
     rig.to(660 + 600);
     assert_eq!(rig.said_of(&["begin"]), ["660 a begin takeover 2 attempt 1 undo [1]"]);
-    rig.give(Input::LateAnswer { op: 2, outcome: Outcome::Failed });
+    rig.hand_in(Input::LateAnswer { op: 2, outcome: Outcome::Failed });
     rig.to(1320);
     assert_eq!(rig.said_of(&["begin", "late"]), ["1320 a begin takeover 3 attempt 2 undo [1]"]);
 }
@@ -265,11 +265,18 @@ fn a_removed_or_readdressed_server_leaves_the_queue_with_all_its_alarms() {
             policy.servers.truncate(if remove { 1 } else { 2 });
         });
         if remove {
-            assert_eq!(rig.said(), ["30 b queued => none removed", "30 b ended not_covered"]);
+            assert_eq!(rig.said(), ["30 b queued => none removed", "30 b ended not_covered", "30 b access false"]);
             assert_eq!(rig.engine.takeover_state(B), None);
         } else {
-            let expected = ["30 b queued => none readdressed", "30 b ended not_covered", "30 b failed -> unknown"];
-            assert_eq!(rig.said(), expected);
+            assert_eq!(
+                rig.said(),
+                [
+                    "30 b queued => none readdressed",
+                    "30 b ended not_covered",
+                    "30 b access false",
+                    "30 b failed -> unknown"
+                ]
+            );
             assert_eq!(rig.deadline(B), None, "a server never seen");
         }
     }

@@ -92,7 +92,7 @@ fn a_message_from_before_a_pause_that_comes_after_it_fails_nobody() {
     let mut rig = Rig::alive(1);
     rig.to(20);
     rig.wakes(500, Ran::default());
-    rig.give(Input::Event { server: A, kind: E::KeepAlive, at: at(22) });
+    rig.hand_in(Input::Event { server: A, kind: E::KeepAlive, at: at(22) });
     assert_eq!(rig.deadline(A), Some(530));
     rig.to(529);
     assert_eq!(rig.state(A), S::None);
@@ -303,13 +303,13 @@ fn one_instant_is_calls_then_failures_then_overdue_answers_then_the_slot() {
     assert_eq!(
         rig.said(),
         [
+            "40 b none => queued operator",
             "40 b keep_alive -> failed keep_alive_timeout",
-            "40 b none => queued keep_alive_timeout",
             "40 a over 1",
             "40 a completed 1 timeout",
             "40 a alarm takeover_failed",
             "40 a taking_over => queued timeout",
-            "40 b queued => taking_over keep_alive_timeout",
+            "40 b queued => taking_over operator",
             "40 b begin takeover 2 attempt 0 undo [1]",
             "40 a alarm not_covered b",
         ]
