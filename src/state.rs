@@ -1,4 +1,4 @@
-//! What an instance keeps in its state directory: the durable state and the accepted configuration; beside them lies the log.
+//! What an instance keeps in its state directory: the durable state, the accepted configuration and the tokens; beside them lies the log.
 //!
 //! Each is a document in two generations (`pair`), each file one checked line of JSON (`envelope`): whatever instant a process is killed
 //! at, or the power fails, the old or the new is read again, and a damaged file costs one generation at most. Nothing is ever reset in
@@ -15,8 +15,10 @@ mod pair;
 mod spare;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,6 +28,7 @@ use self::disk::Disk;
 use self::envelope::Opened;
 use self::lock::Lock;
 use self::pair::Pair;
+use self::tokens::Tokens;
 use crate::error::Error;
 
 /// Turns a payload of schema n (1 for the first of the table) into one of n + 1, or says what is wrong with it.
@@ -47,8 +50,8 @@ pub enum Durability {
 /// The state directory of one instance, locked while this lives.
 #[derive(Debug)]
 pub struct Store {
-    lock: Lock,
-    disk: Disk,
+    lock: Arc<Lock>,
+    disk: Arc<Disk>,
     state: Pair,
     config: Pair,
     migrations: &'static [Migration],
@@ -89,13 +92,13 @@ impl Store {
         let anew = "put one of them back, or give a new state directory";
         let schema = migrations.len() as u32 + 1;
         let store = Store {
-            lock,
-            disk,
+            lock: Arc::new(lock),
+            disk: Arc::new(disk),
             state: Pair::new("state", schema, anew),
             config: Pair::new("config", 1, "give a configuration in the options of create"),
             migrations,
         };
-        for pair in [&store.state, &store.config] {
+        for pair in [&store.state, &store.config, &tokens::pair()] {
             pair.clear(&store.disk)?;
         }
         store.reserve_at_open()?;
@@ -127,10 +130,17 @@ impl Store {
         self.keep(&self.state, &payload)
     }
 
+    /// The tokens, read once, at `create`, and the damage as in [`Loaded`]. Errors as for `load`.
+    pub fn tokens(&self) -> Result<(Tokens, Option<String>), Error> {
+        Tokens::load(Arc::clone(&self.lock), Arc::clone(&self.disk))
+    }
+
     /// The kept configuration. Errors as for `load`.
     pub fn config(&self) -> Result<KeptConfig, Error> {
         let found = self.config.read(&self.disk)?;
-        Ok(KeptConfig { json: found.newest.map(|newest| newest.payload), damaged: found.damaged })
+        // No secret: it leaves the buffer that would be wiped.
+        let json = found.newest.map(|mut newest| std::mem::take(&mut *newest.payload));
+        Ok(KeptConfig { json, damaged: found.damaged })
     }
 
     /// Keeps a configuration, unless it is the kept one already. Two damaged generations are replaced: the configuration given is the cure.
