@@ -11,6 +11,7 @@ mod durable;
 mod inbox;
 mod reading;
 mod request;
+pub mod secrets;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use crate::error::Error;
 use crate::log::store::LogStore;
 use crate::log::{Entry, Subject, Words};
 use crate::recordings;
+use crate::secret::Secret;
 use crate::state::Store;
 use crate::state::document::Document;
 use crate::time::{Mono, Span};
@@ -62,7 +64,7 @@ pub trait Host: Send + Sync {
     /// Delivers an entry.
     fn event(&self, entry: &Entry, words: &Words);
     /// Asks for an operation.
-    fn begin(&self, begin: &Begin);
+    fn begin(&self, begin: Begin);
     /// Asks for an earlier poll.
     fn wake(&self, next_ns: u64);
     /// The most detailed level that the host wants to read.
@@ -74,7 +76,7 @@ pub trait Host: Send + Sync {
 }
 
 /// An operation as it is handed to the host.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Begin {
     /// VMSF_OP_.
     pub kind: u32,
@@ -90,6 +92,8 @@ pub struct Begin {
     pub server: abi::vmsf_server,
     /// The request.
     pub json: String,
+    /// Credentials or token; wiped when the callback has returned.
+    pub secret: Option<Secret>,
 }
 
 /// What an earlier life left in the state directory, and where this one writes.
@@ -561,7 +565,7 @@ impl Runtime {
                 Delivery::Begin(operation, ..) if !self.is_intent_on_disk(&operation) => continue,
                 Delivery::Begin(operation, named, config) => {
                     let begin = request::begin(&operation, &named, &config);
-                    timed(|| self.host.begin(&begin))
+                    timed(|| self.host.begin(begin))
                 }
             };
             self.callback_took(took);

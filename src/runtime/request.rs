@@ -24,6 +24,7 @@ pub fn begin(operation: &Operation, server: &Named, config: &Config) -> Begin {
         deadline_ns: operation.deadline.0,
         server: server.handle,
         json: Value::Object(request(operation, &server.id, config)).to_string(),
+        secret: None,
     }
 }
 

@@ -34,7 +34,7 @@ impl Host for Fragile {
             panic!("injected");
         }
     }
-    fn begin(&self, _: &Begin) {
+    fn begin(&self, _: Begin) {
         self.begun.fetch_add(1, Ordering::SeqCst);
     }
     fn wake(&self, _: u64) {}
