@@ -92,6 +92,11 @@ pub fn name_z(code: abi::vmsf_result) -> &'static str {
     NAMES.iter().find(|(number, _)| *number == code).map_or("VMSF_ERR_?\0", |(_, name)| name)
 }
 
+/// Whether it is a code of the header.
+pub fn is_known(code: abi::vmsf_result) -> bool {
+    NAMES.iter().any(|(number, _)| *number == code)
+}
+
 /// The name of a code.
 pub fn name(code: abi::vmsf_result) -> &'static str {
     name_z(code).trim_end_matches('\0')

@@ -131,6 +131,11 @@ impl Store {
         self.keep(&self.state, &payload)
     }
 
+    /// Whether what is kept outlives a power loss.
+    pub fn is_durable(&self) -> bool {
+        self.disk.is_durable()
+    }
+
     /// The tokens, read once, at `create`, and the damage as in [`Loaded`]. Errors as for `load`.
     pub fn tokens(&self) -> Result<(Tokens, Option<String>), Error> {
         Tokens::load(Arc::clone(&self.lock), Arc::clone(&self.disk))

@@ -1,7 +1,8 @@
-//! The host's table of callbacks: the only room that calls a pointer of the host.
+//! The host's table of callbacks: with `secrets`, its extension, the only room that calls a pointer of the host.
 //!
 //! Copied in `create`, so the host may free its own at once. `event` and `begin` are called by whoever delivers, with no lock held. `log`,
-//! `log_level` and `wake` come from any thread; they are counted, so that `close` can wait for the last one before `release`.
+//! `log_level`, `wake` and the extension's come from other threads, too; they are counted, so that `close` can wait for the last one before
+//! `release`. A secret that is handed to `begin` is wiped when it returns.
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -11,6 +12,7 @@ use log::{Level, LevelFilter};
 use parking_lot::{Condvar, Mutex};
 use vms_failover_abi as abi;
 
+use super::secrets::{Functions, HostSecrets};
 use crate::error::Error;
 use crate::log::{Entry, Words};
 use crate::runtime::secrets::SecretStore;
@@ -44,11 +46,12 @@ pub struct HostTable {
     table: abi::vmsf_host,
     name: String,
     version: String,
+    secrets: Option<Functions>,
     calls: Mutex<Calls>,
     idle: Condvar,
 }
 
-/// Calls of `log`, `log_level` and `wake` under way.
+/// Calls under way of what may come from any thread.
 #[derive(Default)]
 struct Calls {
     running: usize,
@@ -64,7 +67,7 @@ unsafe impl Sync for HostTable {}
 ///
 /// # Safety
 /// `from` is NULL or points to a readable u32 and to as many bytes as that says, which are a `T` as far as they are known.
-unsafe fn read_sized<T: Copy>(what: &str, from: *const T) -> Result<T, Error> {
+pub unsafe fn read_sized<T: Copy>(what: &str, from: *const T) -> Result<T, Error> {
     if from.is_null() {
         return Err(Error::null(what));
     }
@@ -80,7 +83,7 @@ unsafe fn read_sized<T: Copy>(what: &str, from: *const T) -> Result<T, Error> {
 }
 
 impl HostTable {
-    /// Copies and checks the host's table.
+    /// Copies and checks the host's table, and asks for its extension, once.
     ///
     /// # Safety
     /// `host` is NULL or points to a `vmsf_host` as the header describes it.
@@ -106,7 +109,24 @@ impl HostTable {
         let name = unsafe { read_name("host.name", table.name) }?;
         // SAFETY: as above (rule 3).
         let version = unsafe { read_name("host.version", table.version) }?;
-        Ok(HostTable { table, name, version, calls: Mutex::default(), idle: Condvar::new() })
+        let calls = Mutex::default();
+        let mut host = HostTable { table, name, version, secrets: None, calls, idle: Condvar::new() };
+        // SAFETY: what the header lets a host give for this id (rule 2).
+        host.secrets = unsafe { Functions::read(host.extension(abi::VMSF_EXT_SECRETS)) }?;
+        Ok(host)
+    }
+
+    /// The host's table of this id, or NULL. Inside `create` alone.
+    fn extension(&self, id: &str) -> *const c_void {
+        let Some(get_extension) = self.table.get_extension else { return std::ptr::null() };
+        let id = c_text(id);
+        // SAFETY: the id lives until the callback returns (rule 3).
+        self.inside(Inside::Callback, |ctx| unsafe { get_extension(ctx, id.as_ptr()) })
+    }
+
+    /// Where the host keeps tokens, if it offers to.
+    pub fn secrets(self: &Arc<Self>) -> Option<Arc<dyn SecretStore>> {
+        self.secrets.map(|functions| Arc::new(HostSecrets::new(Arc::clone(self), functions)) as _)
     }
 
     /// Whether the host drives.
@@ -141,7 +161,7 @@ impl HostTable {
     }
 
     /// Makes a call that may come from any thread, unless the table is closed.
-    fn counted<T>(&self, which: Inside, call: impl FnOnce(*mut c_void) -> T) -> Option<T> {
+    pub fn counted<T>(&self, which: Inside, call: impl FnOnce(*mut c_void) -> T) -> Option<T> {
         {
             let mut calls = self.calls.lock();
             if calls.closed {
@@ -180,13 +200,10 @@ impl Host for HostTable {
         self.inside(Inside::Callback, |ctx| unsafe { event(ctx, &record) });
     }
 
-    fn secret_store(&self) -> Option<Arc<dyn SecretStore>> {
-        None
-    }
-
     fn begin(&self, operation: Begin) {
         let Some(begin) = self.table.begin else { return };
         let json = c_text(&operation.json);
+        let secret = operation.secret.as_ref().map(Secret::as_bytes);
         let record = abi::vmsf_operation {
             struct_size: size_of::<abi::vmsf_operation>() as u32,
             kind: operation.kind,
@@ -197,12 +214,14 @@ impl Host for HostTable {
             server: operation.server,
             json: json.as_ptr(),
             json_len: json.as_bytes().len(),
-            secret: operation.secret.as_ref().map_or(std::ptr::null(), |secret| secret.as_bytes().as_ptr()),
-            secret_len: operation.secret.as_ref().map_or(0, Secret::len),
+            secret: secret.map_or(std::ptr::null(), <[u8]>::as_ptr),
+            secret_len: secret.map_or(0, <[u8]>::len),
             reserved: [0; 2],
         };
-        // SAFETY: `record` and its text live until the callback returns; one delivery at a time (rules 3 and 5).
+        // SAFETY: `record`, its text and its secret live until the callback returns; one delivery at a time (rules 3 and 5).
         self.inside(Inside::Callback, |ctx| unsafe { begin(ctx, &record) });
+        // Wiped here and now (rule 10).
+        drop(operation.secret);
     }
 
     fn wake(&self, next_ns: u64) {
@@ -256,6 +275,6 @@ unsafe fn read_name(what: &str, name: *const c_char) -> Result<String, Error> {
 }
 
 /// A text for C. The plugin's own texts hold no NUL: control characters are escaped in logs and in JSON.
-fn c_text(text: &str) -> CString {
+pub fn c_text(text: &str) -> CString {
     CString::new(text).unwrap_or_else(|_| CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default())
 }

@@ -1,7 +1,7 @@
 //! The border: the one exported symbol, the table of functions, the host's table of callbacks. All `unsafe` of the plugin lives here, and no policy.
 //!
 //! Every function goes through `guard` (handles, threads, panics), reads its inputs through `text` and `host`, and calls one method of
-//! `runtime`. Only `host` ever calls a pointer of the host.
+//! `runtime`. Only `host` and `secrets` ever call a pointer of the host.
 
 mod api;
 mod entry;
@@ -10,6 +10,7 @@ mod host;
 mod instance;
 mod options;
 pub mod os;
+mod secrets;
 #[cfg(test)]
 pub mod tests;
 mod text;

@@ -17,7 +17,7 @@ use crate::log::Subject;
 use crate::log::store::{LogStore, Settings};
 use crate::runtime::clock::Clock;
 use crate::runtime::configure::Rejected;
-use crate::runtime::{Kept, Numbers, Performs, Runtime};
+use crate::runtime::{Kept, Numbers, Offers, Performs, Runtime};
 use crate::state::document::Document;
 use crate::state::{Durability, Store};
 
@@ -77,7 +77,8 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
     );
     store.keep_config(&config.to_json())?;
     let kept = Kept { store, tokens, log, numbers, document, first_words };
-    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config, performs(options.operations.as_deref()))?;
+    let offers = Offers { performs: performs(options.operations.as_deref()), secret_store: host.secrets() };
+    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config, offers)?;
     Ok(Instance::new(runtime, host))
 }
 

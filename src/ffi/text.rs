@@ -8,7 +8,7 @@ use vms_failover_abi as abi;
 
 use crate::config::ParseError;
 use crate::error::Error;
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 
 /// Longest configuration, in bytes.
 pub const CONFIG_MAX: usize = 256 * 1024 * 1024;
@@ -21,7 +21,7 @@ pub const INI_MAX: usize = 64 * 1024;
 /// Longest id, in bytes.
 pub const ID_MAX: usize = 64;
 /// Longest secret, in bytes.
-pub const SECRET_MAX: usize = 4096;
+pub const SECRET_MAX: usize = secret::MAX;
 
 /// The text at `text`, `len` bytes; NULL with 0 is empty.
 ///
@@ -72,25 +72,14 @@ pub fn check_room(what: &str, buf: *mut c_char, cap: usize) -> Result<(), Error>
     if buf.is_null() && cap > 0 { Err(Error::null(what)) } else { Ok(()) }
 }
 
-/// Checks the place and length of a secret.
-pub fn check_secret(secret: *const u8, len: usize) -> Result<(), Error> {
-    if len > SECRET_MAX {
-        return Err(Error::new(abi::VMSF_ERR_LIMIT, format!("the secret has {len} bytes, allowed are {SECRET_MAX}")));
-    }
-    if secret.is_null() && len > 0 { Err(Error::null("secret")) } else { Ok(()) }
-}
-
-/// Copies a secret, once; None where there is none.
+/// The secret at `secret`, copied once into memory that is wiped; none where `len` is 0.
 ///
 /// # Safety
-/// `secret` is NULL, or `len` bytes are readable there until the call of the host returns.
+/// `secret` is NULL, or `len` bytes are readable there until this returns.
 pub unsafe fn read_secret(secret: *const u8, len: usize) -> Result<Option<Secret>, Error> {
-    check_secret(secret, len)?;
-    if len == 0 {
-        return Ok(None);
-    }
-    // SAFETY: not NULL, and the caller vouches for `len` readable bytes (rule 3).
-    Secret::copied(unsafe { std::slice::from_raw_parts(secret, len) }).map(Some)
+    // SAFETY: the caller vouches for it (rule 3).
+    let bytes = unsafe { read_bytes("the secret", secret.cast(), len, SECRET_MAX) }?;
+    if bytes.is_empty() { Ok(None) } else { Secret::copied(bytes).map(Some) }
 }
 
 /// Writes a text into the host's buffer, whole or not at all.
@@ -180,6 +169,25 @@ mod tests {
         // SAFETY: NULL is checked before any use (rule 3).
         let result = unsafe { write("abc", std::ptr::null_mut(), 7, &mut len) };
         assert_eq!(result.unwrap_err().code, abi::VMSF_ERR_INVALID);
+    }
+
+    #[test]
+    fn a_secret_in_is_checked_and_copied_once() {
+        let bytes = [7; SECRET_MAX + 1];
+        let read = |secret: *const u8, len| {
+            // SAFETY: NULL, or at least `len` bytes are there (rule 3).
+            let secret = unsafe { read_secret(secret, len) };
+            secret.map(|secret| secret.map(|secret| secret.len())).map_err(|error| error.code)
+        };
+        assert_eq!(read(bytes.as_ptr(), 1), Ok(Some(1)));
+        assert_eq!(read(bytes.as_ptr(), SECRET_MAX), Ok(Some(SECRET_MAX)));
+        assert_eq!(read(bytes.as_ptr(), SECRET_MAX + 1), Err(abi::VMSF_ERR_LIMIT));
+        assert_eq!((read(bytes.as_ptr(), 0), read(std::ptr::null(), 0)), (Ok(None), Ok(None)));
+        assert_eq!(read(std::ptr::null(), 1), Err(abi::VMSF_ERR_INVALID));
+        // SAFETY: the bytes are there (rule 3).
+        let copy = unsafe { read_secret(bytes.as_ptr(), 9) }.unwrap().unwrap();
+        assert_eq!(copy.as_bytes(), &bytes[..9]);
+        assert_ne!(copy.as_bytes().as_ptr(), bytes.as_ptr());
     }
 
     #[test]

@@ -75,8 +75,6 @@ pub trait Host: Send + Sync {
     fn event(&self, entry: &Entry, words: &Words);
     /// Asks for an operation; wipes its secret.
     fn begin(&self, begin: Begin);
-    /// Who keeps the tokens, if the host does.
-    fn secret_store(&self) -> Option<Arc<dyn SecretStore>>;
     /// Asks for an earlier poll.
     fn wake(&self, next_ns: u64);
     /// The most detailed level that the host wants to read.
@@ -104,8 +102,16 @@ pub struct Begin {
     pub server: abi::vmsf_server,
     /// The request.
     pub json: String,
-    /// Credentials or token; wiped when this is dropped.
+    /// Credentials or token; wiped when the callback has returned.
     pub secret: Option<Secret>,
+}
+
+/// What the host offers besides its callbacks.
+pub struct Offers {
+    /// What it performs when it is asked to.
+    pub performs: Performs,
+    /// It keeps the tokens.
+    pub secret_store: Option<Arc<dyn SecretStore>>,
 }
 
 /// What the host answers to an operation.
@@ -203,14 +209,13 @@ impl Runtime {
         clock: Clock,
         kept: Kept,
         config: Config,
-        performs: Performs,
+        Offers { performs, secret_store }: Offers,
     ) -> Result<Arc<Runtime>, Error> {
         let Kept { store, tokens, log, numbers, document, first_words } = kept;
         let servers = Arc::new(Servers::default().placed(&config));
         let config = Arc::new(config);
         let policy = servers::policy(&config, None, &servers, performs);
         let mut core = Core::new(policy, Arc::clone(&servers), Arc::clone(&config), numbers);
-        let secret_store = host.secret_store();
         core.secrets.with_host = secret_store.is_some();
         first_words.into_iter().for_each(|subject| core.say_at_start(subject));
         if let Some(document) = document {

@@ -11,7 +11,7 @@ use vms_failover_abi as abi;
 
 use super::clock::Clock;
 use super::core::Message;
-use super::{Begin, Host, Kept, Numbers, Performs, Runtime};
+use super::{Begin, Host, Kept, Numbers, Offers, Performs, Runtime};
 use crate::config::Config;
 use crate::engine::health::EventKind;
 use crate::engine::output::OperationKind;
@@ -36,10 +36,6 @@ impl Host for Fragile {
             panic!("injected");
         }
     }
-    fn secret_store(&self) -> Option<Arc<dyn super::secrets::SecretStore>> {
-        None
-    }
-
     fn begin(&self, _: Begin) {
         self.begun.fetch_add(1, Ordering::SeqCst);
     }
@@ -75,7 +71,8 @@ fn bench(clock: Clock, panics: usize) -> Bench {
     let kept = Kept { store, tokens, log, numbers, document: None, first_words: Vec::new() };
     let (sender, events) = unbounded();
     let host = Arc::new(Fragile { events: sender, panics_left: AtomicUsize::new(panics), begun: AtomicUsize::new(0) });
-    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"]), Performs::new(OperationKind::ALL)).unwrap();
+    let offers = Offers { performs: Performs::new(OperationKind::ALL), secret_store: None };
+    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"]), offers).unwrap();
     Bench { runtime, host, events, _root: root }
 }
 

@@ -6,6 +6,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::Durability;
 
 /// The state directory and what is asked of its disk.
@@ -31,6 +33,11 @@ impl Disk {
         Ok(Disk { directory: directory.to_owned(), durability })
     }
 
+    /// Whether anything is synced.
+    pub fn is_durable(&self) -> bool {
+        self.durability == Durability::Full
+    }
+
     /// Where it is.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -46,15 +53,16 @@ impl Disk {
         or_missing(fs::metadata(self.path(name)).map(|metadata| metadata.len()))
     }
 
-    /// A file's bytes, if there is one: one byte more than `max` where it is longer than that.
-    pub fn read(&self, name: &str, max: u64) -> io::Result<Option<Vec<u8>>> {
+    /// A file's bytes, if there is one: one byte more than `max` where it is longer than that. They may be a secret, so they are wiped.
+    pub fn read(&self, name: &str, max: u64) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
         let path = self.path(name);
         let Some(metadata) = or_missing(fs::metadata(&path))? else { return Ok(None) };
         // A pipe in its place would block for ever.
         if !metadata.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(max)).unwrap_or(0) + 1);
+        // With the room for one byte more it never grows.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(max)).unwrap_or(0) + 1));
         let file = or_missing(patiently(|| File::open(&path)))?;
         file.map(|file| file.take(max + 1).read_to_end(&mut bytes)).transpose()?;
         Ok(Some(bytes))

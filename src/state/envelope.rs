@@ -3,9 +3,11 @@
 //!
 //! The hash is taken of the same line without its `sha256` member, byte by byte, so that it covers the schema and the generation too: a
 //! flipped digit there would otherwise let the wrong file win. The envelope itself never changes; `schema` numbers the payload, so that an
-//! old plugin still tells a newer document from a damaged one. Touches no file. Called by `pair`.
+//! old plugin still tells a newer document from a damaged one. The payload may be a secret: no buffer grows, and what was read stays in the one
+//! buffer it was read into, which is wiped. Touches no file. Called by `pair`.
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 /// The highest generation, as JSON's readers have it.
 const GENERATION_MAX: u64 = (1 << 53) - 1;
@@ -13,27 +15,23 @@ const HASH_DIGITS: usize = 64;
 const END: &[u8] = b"}\n";
 
 /// What an envelope says, and where in its text the payload stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// Of the payload.
     pub schema: u32,
     /// Which of the generations it is, from 1.
     pub generation: u64,
     /// The payload's bytes, as they were given.
-    pub payload: Vec<u8>,
+    pub payload: Zeroizing<Vec<u8>>,
 }
 
-/// The text of a document.
+/// The text of a document, in one buffer of its length.
 pub fn seal(schema: u32, generation: u64, payload: &[u8]) -> Vec<u8> {
-    let mut text = head(schema, generation);
-    text.extend(format!("\"sha256\":\"{}\",\"state\":", hash(schema, generation, payload)).bytes());
-    text.extend(payload);
-    text.extend(END);
-    text
+    let before = before_payload(schema, generation, payload);
+    [before.as_bytes(), payload, END].concat()
 }
 
 /// What was sealed, or in a few words why the text is not what `seal` gives.
-pub fn open(mut text: Vec<u8>) -> Result<Opened, String> {
+pub fn open(mut text: Zeroizing<Vec<u8>>) -> Result<Opened, String> {
     if text.is_empty() {
         return Err("it is empty".into());
     }
@@ -43,18 +41,25 @@ pub fn open(mut text: Vec<u8>) -> Result<Opened, String> {
     if start > end || !text.ends_with(END) {
         return Err("it is cut off".into());
     }
-    if seal(schema, generation, &text[start..end]) != text {
+    if before_payload(schema, generation, &text[start..end]).as_bytes() != &text[..start] {
         return Err("its hash does not match".into());
     }
     if !(1..=GENERATION_MAX).contains(&generation) || schema == 0 {
         return Err("its numbers are out of range".into());
     }
     text.truncate(end);
-    Ok(Opened { schema, generation, payload: text.split_off(start) })
+    // Moved within the buffer: a copy would have to be wiped, too.
+    text.drain(..start);
+    Ok(Opened { schema, generation, payload: text })
 }
 
-fn head(schema: u32, generation: u64) -> Vec<u8> {
-    format!("{{\"schema\":{schema},\"generation\":{generation},").into_bytes()
+/// What stands before the payload.
+fn before_payload(schema: u32, generation: u64, payload: &[u8]) -> String {
+    format!("{}\"sha256\":\"{}\",\"state\":", head(schema, generation), hash(schema, generation, payload))
+}
+
+fn head(schema: u32, generation: u64) -> String {
+    format!("{{\"schema\":{schema},\"generation\":{generation},")
 }
 
 /// The schema and the generation that the text begins with.

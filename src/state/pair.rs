@@ -10,13 +10,14 @@
 //! | after it, before the directory's sync | either of the two | old or new |
 //! | in the first save of all | one file, generation 1, or none | new or fresh |
 //!
-//! Only there a missing file is right; beside a later generation it is damage like any other. Knows nothing of the payload. Called by
-//! `state`, one call at a time for each document.
+//! Only there a missing file is right; beside a later generation it is damage like any other. Knows nothing of the payload, but that it may be
+//! secret. Called by `state` and `tokens`, one call at a time for each document.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use vms_failover_abi as abi;
+use zeroize::Zeroize;
 
 use super::disk::{self, Disk};
 use super::envelope::{self, Opened};
@@ -38,12 +39,13 @@ pub struct Pair {
     schema: u32,
     /// What to do when both generations are damaged, for the error's text.
     cure: &'static str,
+    /// Its text is wiped from memory once it is written, and never goes into a spare.
+    is_secret: bool,
     /// The newest whole generation.
     position: AtomicU64,
 }
 
 /// What a pair of files holds.
-#[derive(Debug)]
 pub struct Found {
     /// The newest whole generation; none in a fresh directory.
     pub newest: Option<Opened>,
@@ -62,7 +64,12 @@ impl Pair {
     /// The document of this name; touches nothing yet.
     pub fn new(name: &str, schema: u32, cure: &'static str) -> Pair {
         let files = [format!("{name}.a.json"), format!("{name}.b.json")];
-        Pair { files, schema, cure, position: AtomicU64::new(UNKNOWN) }
+        Pair { files, schema, cure, is_secret: false, position: AtomicU64::new(UNKNOWN) }
+    }
+
+    /// One that holds secrets. It uses up no spare: they are there so that a full disk does not keep the state from being written.
+    pub fn secret(name: &str, schema: u32, cure: &'static str) -> Pair {
+        Pair { is_secret: true, ..Pair::new(name, schema, cure) }
     }
 
     /// Removes what a killed process left behind.
@@ -128,11 +135,33 @@ impl Pair {
         }
         let generation = known + 1;
         let file = self.file(generation);
-        let text = envelope::seal(self.schema, generation, payload);
-        let saved = replace(disk, file, &text);
+        let mut text = envelope::seal(self.schema, generation, payload);
+        let saved = self.replace(disk, file, &text);
+        if self.is_secret {
+            text.zeroize();
+        }
         self.position.store(if saved.is_ok() { generation } else { known }, Ordering::Release);
         saved.map_err(|error| Error::io("cannot write", &disk.path(file), &error))?;
         Ok(generation)
+    }
+
+    /// Puts a whole new file in the place of one.
+    fn replace(&self, disk: &Disk, file: &str, text: &[u8]) -> io::Result<()> {
+        let name = temporary(file);
+        // An earlier save that failed may have left it.
+        disk.remove(&name)?;
+        let written = match disk.write(&name, text) {
+            Err(full) if disk::is_full(&full) && !self.is_secret => {
+                disk.remove(&name).and_then(|()| spare::write(disk, &name, text, full))
+            }
+            written => written,
+        };
+        if let Err(error) = written.and_then(|()| disk.rename(&name, file)) {
+            // Nothing better can be done about a second error; the next save or open tries again.
+            let _ = disk.remove(&name);
+            return Err(error);
+        }
+        disk.settle(file)
     }
 
     fn file(&self, generation: u64) -> &str {
@@ -203,23 +232,6 @@ impl Pair {
         );
         Err(Error::new(abi::VMSF_ERR_STATE_DAMAGED, text))
     }
-}
-
-/// Puts a whole new file in the place of one.
-fn replace(disk: &Disk, file: &str, text: &[u8]) -> io::Result<()> {
-    let name = temporary(file);
-    // An earlier save that failed may have left it.
-    disk.remove(&name)?;
-    let written = match disk.write(&name, text) {
-        Err(full) if disk::is_full(&full) => disk.remove(&name).and_then(|()| spare::write(disk, &name, text, full)),
-        written => written,
-    };
-    if let Err(error) = written.and_then(|()| disk.rename(&name, file)) {
-        // Nothing better can be done about a second error; the next save or open tries again.
-        let _ = disk.remove(&name);
-        return Err(error);
-    }
-    disk.settle(file)
 }
 
 fn temporary(file: &str) -> String {

@@ -190,7 +190,7 @@ fn run_cbindgen() -> String {
         line_length: 110,
         tab_width: 4,
         export: cbindgen::ExportConfig {
-            include: ["vmsf_api", "vmsf_entry_fn"].map(String::from).to_vec(),
+            include: ["vmsf_api", "vmsf_entry_fn", "vmsf_secrets"].map(String::from).to_vec(),
             ..Default::default()
         },
         ..Default::default()

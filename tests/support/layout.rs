@@ -50,6 +50,7 @@ pub fn structs() -> Vec<Struct> {
         vmsf_host {
             struct_size flags ctx name version log log_level event begin wake release get_extension reserved
         }
+        vmsf_secrets { struct_size reserved store load remove }
         vmsf_api {
             struct_size reserved
             create start stop destroy configure edit

@@ -32,6 +32,7 @@
 //!       [any-thread, disk] the same, but MAY wait for one durable write, so that VMSF_OK means on disk.
 //!       [callback]  called by the plugin. `event` and `begin` come one at a time, in `seq` order, on one thread from
 //!                   start to stop (or inside poll), with no lock held; `log` and `log_level` come from any thread.
+//!                   Those of extensions say for themselves.
 //!     From inside a callback any static or any-thread member may be called (from `wake`: none); control and poll, of
 //!     any instance, give VMSF_ERR_REENTRANT at once. Callbacks MUST NOT throw, longjmp or end the thread, and SHOULD
 //!     return within 10 ms; above 100 ms the alarm `host_slow` is raised. Threads of the plugin block all signals.
@@ -50,7 +51,13 @@
 //!     for it then gives VMSF_ERR_NOT_FOUND, and a late VMSF_OUTCOME_OK raises the alarm `late_answer`. `complete` may
 //!     be called from inside `begin`. VMSF_OP_RESUMED: the host did not answer before the last stop; it goes on or
 //!     begins anew.
-//! 10. Secrets are opaque bytes, at most 4 KiB, never parsed or put into JSON; they are zeroized when `begin` returns.
+//! 10. Secrets (credentials, tokens) are opaque bytes, at most 4 KiB; length 0 is none. They are never parsed and
+//!     never put into JSON; logs, traces and dumps show their length alone. What the host gives in `secret` is copied
+//!     once; the plugin wipes its copy when the call fails, and what it hands on in vmsf_operation.secret when `begin`
+//!     returns. Credentials go nowhere else. A token comes back in the `secret` of `complete` and is kept for later
+//!     operations: in files of the state directory (tokens.a.json, tokens.b.json), in clear, for their owner alone, or
+//!     by a host that offers a safer place, the extension VMSF_EXT_SECRETS, and then in no file of the plugin. What is
+//!     the host's own, what it passed in and what it copied in a callback, the host MUST wipe itself.
 //! 11. Time. In worker mode all instants are the raw CLOCK_MONOTONIC in ns, so that a host may stamp with its own
 //!     reading; now_ns gives it. With VMSF_HOST_DRIVES the plugin has no thread and only `poll` moves time: at least 1,
 //!     never back (an earlier one counts as the last). Unstamped calls use the last poll's time; calls take effect in
@@ -126,6 +133,9 @@ pub const VMSF_ABI_MINOR: u32 = 0;
 pub const VMSF_NEVER: u64 = u64::MAX;
 /// The one exported symbol; its type is `vmsf_entry_fn`.
 pub const VMSF_ENTRY_SYMBOL: &str = "vmsf_plugin_entry";
+
+/// The id of the extension of a host that keeps the tokens itself; its table is a `vmsf_secrets`.
+pub const VMSF_EXT_SECRETS: &str = "vmsf.secrets/1";
 
 /// 0 is success, below 0 an error: one of the VMSF_ERR_... codes. Numbers are never reused.
 pub type vmsf_result = i32;
@@ -414,12 +424,74 @@ pub struct vmsf_host {
     /// [callback]
     /// Since: major 1.
     pub release: Option<unsafe extern "C" fn(ctx: *mut c_void)>,
-    /// An extension table of the host, or NULL. Optional. Asked only inside `create`.
+    /// An extension table of the host (VMSF_EXT_...), or NULL. Optional. Asked only inside `create`, once for each id.
     /// [callback]
     /// Since: major 1.
     pub get_extension: Option<unsafe extern "C" fn(ctx: *mut c_void, id: *const c_char) -> *const c_void>,
     /// Reserved: 0.
     pub reserved: [u64; 2],
+}
+
+/// The extension VMSF_EXT_SECRETS: the host keeps the tokens of the monitored servers, in a vault of the system for one.
+/// `get_extension` of `vmsf_host` is asked for it once, inside `create`, and gives this table or NULL; the table is
+/// copied, so it need not outlive `create`. All three functions are required; `ctx` is that of `vmsf_host`, borrowed
+/// until `release`.
+///
+/// The functions come one at a time, on the plugin's file worker or inside `poll`, with no lock held, beside `event` and
+/// `begin`. They MAY block: only the operation that needs the token waits (with VMSF_HOST_DRIVES `poll` does). From
+/// inside them the same members may be called as from other callbacks. The host MUST keep a token across starts of the
+/// plugin, for each state directory apart; `server_id` is unique in one. A result below 0 is a failure, of which the
+/// plugin shows the name; a number that is no result code counts as one, too.
+///
+/// Not yet: the table is read and checked, its functions are not called.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct vmsf_secrets {
+    /// Size of this struct as the host knows it.
+    pub struct_size: u32,
+    /// Reserved: 0.
+    pub reserved: u32,
+    /// Keeps the token of a server, in the place of the one it had. VMSF_OK MUST mean that it outlives a power loss.
+    /// On the plugin's file worker, or inside `poll`; MAY block.
+    /// [callback]
+    /// Memory: id and token live until the function returns; the plugin wipes the token then, the host MUST wipe every
+    /// copy of its own but the kept one.
+    /// Errors: any VMSF_ERR_...; then the token that was there MUST be there still. The operation fails.
+    /// Since: vmsf.secrets/1.
+    pub store: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            server_id: *const c_char,
+            len: usize,
+            secret: *const u8,
+            secret_len: usize,
+        ) -> vmsf_result,
+    >,
+    /// Gives the token of a server: writes it into `buf` and its length into `*secret_len`.
+    /// On the plugin's file worker, or inside `poll`; MAY block.
+    /// [callback]
+    /// Memory: the host MUST NOT write behind `cap` bytes, which is room for every token. The plugin wipes `buf`.
+    /// Errors: VMSF_ERR_NOT_FOUND there is none, which is an answer and no failure. VMSF_ERR_TOO_SMALL it has more than
+    /// `cap` bytes: nothing is written but `*secret_len`. Any other VMSF_ERR_...; the operation fails.
+    /// Since: vmsf.secrets/1.
+    pub load: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            server_id: *const c_char,
+            len: usize,
+            buf: *mut u8,
+            cap: usize,
+            secret_len: *mut usize,
+        ) -> vmsf_result,
+    >,
+    /// Deletes the token of a server. VMSF_OK MUST mean that a power loss does not bring it back.
+    /// On the plugin's file worker, or inside `poll`; MAY block.
+    /// [callback]
+    /// Memory: the id lives until the function returns.
+    /// Errors: VMSF_ERR_NOT_FOUND there is none, which is as good as VMSF_OK. Any other VMSF_ERR_...; the plugin MAY try
+    /// again.
+    /// Since: vmsf.secrets/1.
+    pub remove: Option<unsafe extern "C" fn(ctx: *mut c_void, server_id: *const c_char, len: usize) -> vmsf_result>,
 }
 
 /// The table of major 1. Frozen: no member is ever added, moved or given another meaning.

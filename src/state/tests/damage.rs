@@ -23,7 +23,7 @@ fn expect(directory: &Path, generation: u64, damaged: Option<&str>) {
 }
 
 /// Every cut, and every flip of one bit and of all bits of one byte.
-fn all_damages(whole: &[u8]) -> Vec<Vec<u8>> {
+pub fn all_damages(whole: &[u8]) -> Vec<Vec<u8>> {
     let cuts = (0..whole.len()).map(|length| whole[..length].to_vec());
     let flips = (0..whole.len()).flat_map(|at| {
         (0..8).map(|bit| 1_u8 << bit).chain([0xff]).map(move |mask| {

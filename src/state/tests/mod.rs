@@ -12,6 +12,7 @@ mod damage;
 mod kills;
 mod refusals;
 pub mod steps;
+mod tokens;
 
 /// Every file of a directory with its bytes, but the lock and the spares.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {

@@ -208,6 +208,32 @@ mod mounted {
     }
 
     #[test]
+    fn a_token_on_a_full_or_read_only_disk_is_refused_takes_no_room_from_the_state_and_heals() {
+        let Some(mount_point) = Mount::new() else { return };
+        let directory = mount_point.state();
+        let store = Store::open(&directory, Durability::Full).unwrap();
+        let (tokens, _) = store.tokens().unwrap();
+        let token = crate::secret::Secret::copied(&[7; 4096]).unwrap();
+        let refused = |why: &str| {
+            let error = tokens.put("a", 1, &token).unwrap_err();
+            assert_eq!(error.code, abi::VMSF_ERR_IO);
+            assert!(error.text.contains(directory.to_str().unwrap()) && error.text.contains(why), "{}", error.text);
+            assert!(!tokens.has("a", 1));
+        };
+        mount_point.fill();
+        refused("o space");
+        (1..=20).for_each(|n| assert_eq!(store.save(&json!({ "n": n })).unwrap(), n));
+        mount_point.free();
+        let path = directory.to_str().unwrap();
+        assert!(mount(&["--bind", path], &directory) && mount(&["-o", "remount,bind,ro"], &directory));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| refused("ead-only")));
+        assert!(Command::new("umount").arg(&directory).status().unwrap().success());
+        result.unwrap();
+        tokens.put("a", 1, &token).unwrap();
+        assert!(store.tokens().unwrap().0.has("a", 1));
+    }
+
+    #[test]
     fn a_disk_that_becomes_read_only_in_use_is_an_error_and_heals() {
         let Some(mount_point) = Mount::new() else { return };
         let directory = mount_point.state();

@@ -1,0 +1,268 @@
+//! The authorization tokens of the monitored servers, in a document of their own: neither they nor the large state is written for the other's
+//! sake. The durable state says of each server "authorized by operation n", and here each token stands with the operation that brought it:
+//! where the two differ, an authorization was cut off, and the token is nobody's.
+//!
+//! The files hold the tokens in clear, for their owner alone (0600). In memory each token is wiped when it goes, and so is every buffer that a
+//! document with tokens is made in, written from or read into. Not wiped: what the kernel and the disk keep of a file that was replaced, and
+//! registers. A token that goes is written over in both generations, one after the other; where the second write fails or the process is killed
+//! before it, the older generation holds it until the next change.
+//!
+//! On a full disk a change fails, and everything stays as it was: the spares are the state's (see `pair`). Never shows a token, and decides
+//! nothing. Any thread may call it; `get` never waits for the disk. Called by `runtime`, with no lock of the core held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::Value;
+use vms_failover_abi as abi;
+use zeroize::Zeroizing;
+
+use super::disk::Disk;
+use super::envelope::Opened;
+use super::lock::Lock;
+use super::pair::Pair;
+use crate::error::Error;
+use crate::secret::{self, Secret};
+
+const SCHEMA: u32 = 1;
+const CURE: &str = "put one of them back, or remove both and authorize the servers anew";
+
+const DOCUMENT_START: &[u8] = b"{\"tokens\":[";
+const LINE_END: &[u8] = b"\"}";
+const DOCUMENT_END: &[u8] = b"]}";
+
+/// A token, and the `authorize` operation that brought it.
+struct Token {
+    op: u64,
+    secret: Secret,
+}
+
+/// By server id. Shared, so that the next state of it is made without a copy of any token.
+type Kept = BTreeMap<String, Arc<Token>>;
+
+/// What a change has done to the tokens, from less to more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Effect {
+    Nothing,
+    Added,
+    /// One of those that were there is gone: it must not stay in the older generation either.
+    Gone,
+}
+
+/// One change to the tokens.
+#[derive(Debug)]
+pub enum Change<'a> {
+    /// Keep this token for a server, in the place of the one it has.
+    Put {
+        /// The server's id.
+        id: &'a str,
+        /// The `authorize` operation that brought it.
+        op: u64,
+        /// The token; a duplicate is kept.
+        secret: &'a Secret,
+    },
+    /// Keep none for this server.
+    Remove {
+        /// The server's id.
+        id: &'a str,
+    },
+}
+
+/// The kept tokens.
+pub struct Tokens {
+    lock: Arc<Lock>,
+    disk: Arc<Disk>,
+    pair: Pair,
+    /// Held by whoever writes: whether a file may hold a token that is not kept.
+    writing: Mutex<bool>,
+    kept: Mutex<Kept>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tokens of {} servers", self.kept.lock().len())
+    }
+}
+
+/// The document of the tokens; touches nothing yet.
+pub(super) fn pair() -> Pair {
+    Pair::secret("tokens", SCHEMA, CURE)
+}
+
+impl Tokens {
+    /// What is kept in the directory; which file of it is damaged, as in `Loaded`. Touches nothing.
+    pub(super) fn load(lock: Arc<Lock>, disk: Arc<Disk>) -> Result<(Tokens, Option<String>), Error> {
+        let pair = pair();
+        let found = pair.read(&disk)?;
+        let kept = found.newest.map(|newest| read(&disk, &newest)).transpose()?.unwrap_or_default();
+        Ok((Tokens { lock, disk, pair, writing: Mutex::new(false), kept: Mutex::new(kept) }, found.damaged))
+    }
+
+    /// The token that this operation brought for this server.
+    pub fn get(&self, id: &str, op: u64) -> Option<Secret> {
+        self.kept.lock().get(id).filter(|token| token.op == op).map(|token| token.secret.duplicate())
+    }
+
+    /// Whether `get` gives one.
+    pub fn has(&self, id: &str, op: u64) -> bool {
+        self.kept.lock().get(id).is_some_and(|token| token.op == op)
+    }
+
+    /// Keeps a token; on disk when it returns. Errors as for `apply`.
+    pub fn put(&self, id: &str, op: u64, secret: &Secret) -> Result<(), Error> {
+        self.apply(&[Change::Put { id, op, secret }])
+    }
+
+    /// Keeps no token of this server; gone from the disk's newest generation when it returns. Errors as for `apply`.
+    pub fn remove(&self, id: &str) -> Result<(), Error> {
+        self.apply(&[Change::Remove { id }])
+    }
+
+    /// Keeps no token that this operation brought for this server; one that came later stays. Errors as for `apply`.
+    pub fn remove_brought(&self, id: &str, op: u64) -> Result<(), Error> {
+        self.change(|kept| {
+            let brought = kept.get(id).is_some_and(|token| token.op == op);
+            if brought && kept.remove(id).is_some() { Effect::Gone } else { Effect::Nothing }
+        })
+    }
+
+    /// Keeps these tokens, `(server id, operation)`, and removes all others; gives the ids of those. Errors as for `apply`.
+    pub fn keep_only(&self, wanted: &[(&str, u64)]) -> Result<Vec<String>, Error> {
+        let wanted: BTreeSet<_> = wanted.iter().copied().collect();
+        let mut orphans = Vec::new();
+        self.change(|kept| {
+            kept.retain(|id, token| {
+                let wanted = wanted.contains(&(id.as_str(), token.op));
+                orphans.extend((!wanted).then(|| id.clone()));
+                wanted
+            });
+            if orphans.is_empty() { Effect::Nothing } else { Effect::Gone }
+        })?;
+        Ok(orphans)
+    }
+
+    /// Makes all these changes, in order and in one write, or none of them. On disk when it returns.
+    ///
+    /// After an error nothing has changed here, and the next load gives the tokens before or these; the next change that succeeds settles it.
+    /// VMSF_ERR_IO: path and reason. VMSF_ERR_STATE, VMSF_ERR_BUSY: the directory was given back, or is another instance's.
+    pub fn apply(&self, changes: &[Change<'_>]) -> Result<(), Error> {
+        self.change(|kept| changes.iter().map(|change| make(kept, change)).max().unwrap_or(Effect::Nothing))
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Kept) -> Effect) -> Result<(), Error> {
+        let wiped = {
+            let mut leftovers = self.writing.lock();
+            let mut next = self.kept.lock().clone();
+            // What an earlier change left behind is cleared up by any later one, even by one that changes nothing.
+            let effect = edit(&mut next).max(if *leftovers { Effect::Gone } else { Effect::Nothing });
+            if effect == Effect::Nothing {
+                return Ok(());
+            }
+            *leftovers = true;
+            self.save(&next)?;
+            *self.kept.lock() = next.clone();
+            let wiped = if effect == Effect::Gone { self.save(&next) } else { Ok(()) };
+            *leftovers = wiped.is_err();
+            wiped
+        };
+        // The host may call in from its log, so no lock is held.
+        if let Err(error) = wiped {
+            log::warn!("a token that is gone stays in the older generation until the next change: {}", error.text);
+        }
+        Ok(())
+    }
+
+    fn save(&self, kept: &Kept) -> Result<(), Error> {
+        self.lock.hold()?;
+        self.pair.save(&self.disk, &payload(kept)).map(|_| ())
+    }
+}
+
+fn make(kept: &mut Kept, change: &Change<'_>) -> Effect {
+    let (before, otherwise) = match *change {
+        Change::Put { id, op, secret } => {
+            let token = Token { op, secret: secret.duplicate() };
+            (kept.insert(id.to_owned(), Arc::new(token)), Effect::Added)
+        }
+        Change::Remove { id } => (kept.remove(id), Effect::Nothing),
+    };
+    if before.is_some() { Effect::Gone } else { otherwise }
+}
+
+/// The document, in one buffer of its length.
+fn payload(kept: &Kept) -> Zeroizing<Vec<u8>> {
+    let head = |(n, (id, token)): (usize, (&String, &Arc<Token>))| {
+        let comma = if n > 0 { "," } else { "" };
+        format!("{comma}{{\"id\":{},\"op\":{},\"token\":\"", Value::from(id.as_str()), token.op)
+    };
+    let heads: Vec<String> = kept.iter().enumerate().map(head).collect();
+    let lengths =
+        heads.iter().zip(kept.values()).map(|(head, token)| head.len() + 2 * token.secret.len() + LINE_END.len());
+    let length = DOCUMENT_START.len() + lengths.sum::<usize>() + DOCUMENT_END.len();
+    let mut text = Zeroizing::new(Vec::with_capacity(length));
+    text.extend(DOCUMENT_START);
+    for (head, token) in heads.iter().zip(kept.values()) {
+        text.extend(head.bytes());
+        text.extend(token.secret.as_bytes().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+        text.extend(LINE_END);
+    }
+    text.extend(DOCUMENT_END);
+    text
+}
+
+fn digit(nibble: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(nibble)]
+}
+
+/// The document as it is read: the digits are looked at where they stand.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'a> {
+    #[serde(borrow)]
+    tokens: Vec<Line<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    id: String,
+    op: u64,
+    token: &'a str,
+}
+
+fn read(disk: &Disk, newest: &Opened) -> Result<Kept, Error> {
+    let broken = |why: String| {
+        let text = format!(
+            "generation {} of the tokens in {} cannot be read: {why}; nothing was changed; remove its files and authorize the servers anew",
+            newest.generation,
+            disk.directory().display()
+        );
+        Error::new(abi::VMSF_ERR_STATE_DAMAGED, text)
+    };
+    // The words of the JSON reader may cite what it found.
+    let document: Document<'_> = serde_json::from_slice(&newest.payload)
+        .map_err(|error| broken(format!("its shape is wrong at byte {}", error.column())))?;
+    let token = |line: Line<'_>| {
+        let secret = from_digits(line.token).ok_or_else(|| broken(format!("the token of '{}' is none", line.id)))?;
+        Ok((line.id, Arc::new(Token { op: line.op, secret })))
+    };
+    document.tokens.into_iter().map(token).collect()
+}
+
+fn from_digits(digits: &str) -> Option<Secret> {
+    if digits.len() > 2 * secret::MAX {
+        return None;
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(secret::MAX));
+    for pair in digits.as_bytes().chunks(2) {
+        let &[high, low] = pair else { return None };
+        bytes.push(nibble(high)? << 4 | nibble(low)?);
+    }
+    Secret::copied(&bytes).ok()
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
