@@ -52,6 +52,15 @@ pub(super) struct Request {
     server: Option<RequestServer>,
     /// Into which the host writes the archive of a backup.
     pub(super) file: Option<String>,
+    /// With which it takes the server over.
+    pub(super) backup: Option<Archive>,
+}
+
+/// The backup of a takeover.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Archive {
+    pub(super) path: String,
+    pub(super) sha256: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

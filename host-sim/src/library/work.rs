@@ -1,14 +1,15 @@
 //! The scenario's host at work: what it does when the plugin asks for an operation, and what it hands back.
 //!
 //! It is as correct as a host can be: it begins at once, stops and undoes what is given up, leaves nothing of what fails, and answers what it
-//! does not know as unsupported. And it looks after its secrets: whatever it is handed must be what it gave for that server. *When* it
-//! answers, and whether well, is the runner's to say.
+//! does not know as unsupported. And it believes nothing: the secret that it is handed must be the one it gave for that server, the backup
+//! must be that server's and hash as said. *When* it answers, and whether well, is the runner's to say.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use vms_failover_abi as abi;
 
 use super::read::Request;
@@ -69,13 +70,15 @@ impl Work {
     /// Begins an operation.
     ///
     /// # Errors
-    /// The plugin broke a rule: the wrong secret, or no file to write to.
+    /// The plugin broke a rule: the wrong secret, no file to write to, or no good backup.
     pub(super) fn begin(&mut self, operation: &Operation, request: &Request) -> Result<(), String> {
         check_secret(operation, request)?;
         let job = match operation.kind {
-            abi::VMSF_OP_TAKEOVER | abi::VMSF_OP_RESTORE | abi::VMSF_OP_DEAUTHORIZE | abi::VMSF_OP_JOIN_CLUSTER => {
+            abi::VMSF_OP_TAKEOVER => {
+                check_backup(operation, request)?;
                 Job::Plain
             }
+            abi::VMSF_OP_RESTORE | abi::VMSF_OP_DEAUTHORIZE | abi::VMSF_OP_JOIN_CLUSTER => Job::Plain,
             abi::VMSF_OP_AUTHORIZE => Job::Authorize { server: request.server().unwrap_or_default().to_owned() },
             abi::VMSF_OP_BACKUP => {
                 let file = request.file.as_ref().map(PathBuf::from).filter(|file| file.is_absolute());
@@ -153,8 +156,33 @@ fn check_secret(operation: &Operation, request: &Request) -> Result<(), String> 
     Err(format!("operation {op}, {name} of {server}, came without its {what}: {:?}", operation.secret))
 }
 
+/// A takeover needs the server's settings, as they were backed up.
+fn check_backup(operation: &Operation, request: &Request) -> Result<(), String> {
+    // What has begun goes on, whatever has become of its backup since.
+    if operation.flags & abi::VMSF_OP_RESUMED != 0 {
+        return Ok(());
+    }
+    let server = request.server().unwrap_or_default();
+    let bad = |what: &str| format!("operation {}, takeover of {server}: {what}: {}", operation.id, operation.json);
+    let backup = request.backup.as_ref().ok_or_else(|| bad("no backup"))?;
+    let archive = fs::read(&backup.path).map_err(|e| bad(&format!("the backup cannot be read ({e})")))?;
+    if hex(&Sha256::digest(&archive)) != backup.sha256 {
+        return Err(bad("the backup does not hash as said"));
+    }
+    if !archive.starts_with(format!("settings of {server},").as_bytes()) {
+        return Err(bad("the backup is another server's"));
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::plugin::Secret;
 
@@ -164,7 +192,7 @@ mod tests {
             abi::VMSF_OP_AUTHORIZE => "authorize",
             _ => "other",
         };
-        let json = serde_json::json!({"operation": name, "server": {"id": "a"}, "file": file}).to_string();
+        let json = json!({"operation": name, "server": {"id": "a"}, "file": file}).to_string();
         let secret = Secret::new(secret.to_vec());
         let operation = Operation { kind, flags: 0, attempt: 0, id, deadline_ns: 0, server: 1, json, secret };
         let request = Request::of(&operation).unwrap();
@@ -228,6 +256,31 @@ mod tests {
         let (probe, request) = operation(2, abi::VMSF_OP_PROBE, Path::new("/f"), b"token of a");
         work.begin(&probe, &request).unwrap();
         assert_eq!(work.end(2, None).outcome, abi::VMSF_OUTCOME_UNSUPPORTED);
+    }
+
+    #[test]
+    fn a_takeover_is_begun_with_a_good_backup_of_that_server_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, other) = (folder.path().join("f"), folder.path().join("other"));
+        let mut work = Work::new("story", false);
+        begun(&mut work, 1, &file);
+        work.end(1, None);
+        fs::write(&other, "settings of b, ").unwrap();
+        let of = |path: &Path| json!({"path": path, "sha256": hex(&Sha256::digest(fs::read(path).unwrap()))});
+        let mut take_over = |backup: Value, flags| {
+            let (operation, _) = operation(2, abi::VMSF_OP_TAKEOVER, &file, b"token of a");
+            let json = json!({"operation": "takeover", "server": {"id": "a"}, "backup": backup}).to_string();
+            let operation = Operation { json, flags, ..operation };
+            work.begin(&operation, &Request::of(&operation).unwrap())
+        };
+        assert_eq!(take_over(of(&file), 0), Ok(()));
+        let damaged = json!({"path": file, "sha256": "0"});
+        assert_eq!(take_over(damaged.clone(), abi::VMSF_OP_RESUMED), Ok(()), "what has begun goes on");
+        for (backup, what) in [(Value::Null, "no backup"), (damaged, "does not hash"), (of(&other), "another server's")]
+        {
+            let text = take_over(backup, 0).unwrap_err();
+            assert!(text.contains(what), "{text}");
+        }
     }
 
     #[test]

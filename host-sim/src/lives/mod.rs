@@ -5,8 +5,8 @@
 //! hidden command `scenario-host`) in the words of `talk`, and waits for the answer, so that virtual time stands still meanwhile. `program`
 //! says where that program lies.
 //!
-//! Only such scenarios are run this way: a process costs 6 ms and each call 10 µs more (measured on two cores), and a scenario of some thousand
-//! polls takes twice as long as in the runner's own process, which a thousand random scenarios in the test suite would feel.
+//! Only such scenarios are run this way. A process costs 2 ms and each call 8 µs (measured on two cores): nothing for a short story, but the
+//! hundred thousand polls of a day, 30 ms in the runner's own process, take 0.7 s, and so would a thousand random scenarios together a minute.
 
 pub mod host;
 pub mod program;
