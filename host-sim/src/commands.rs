@@ -9,9 +9,10 @@ use std::sync::Arc;
 use crate::expect::{self, Missed};
 use crate::explain;
 use crate::library::{BeginError, LibrarySubject};
+use crate::lives::{Lives, program};
 use crate::plugin::{self, Plugin};
 use crate::random;
-use crate::run::run;
+use crate::run::{Subject, run};
 use crate::scenario::Scenario;
 use crate::trace::{TraceLine, to_json_lines};
 
@@ -89,18 +90,33 @@ pub fn run_random(seed: u64, print: bool, library: Option<&Path>) -> u8 {
     }
 }
 
-/// Drives the built library through a scenario and gives the trace.
+/// Drives the built library through a scenario and gives the trace. A scenario with several lives takes a process for each, of the program
+/// `host-sim`: see [`program`].
 ///
 /// # Errors
-/// The plugin refuses the configuration, or misbehaves.
+/// The plugin refuses the configuration, or misbehaves; or there is no such program.
 pub fn trace_of(plugin: &Arc<Plugin>, scenario: &Scenario) -> Result<Vec<TraceLine>, Failure> {
+    if scenario.has_several_lives() {
+        let program = program::Places::of_process().find();
+        let program = program.map_err(|text| Failure { status: BAD, text, trace: Vec::new() })?;
+        through(scenario, Lives::begin(&program, plugin, scenario), Lives::end)
+    } else {
+        through(scenario, LibrarySubject::begin(plugin, scenario), LibrarySubject::end)
+    }
+}
+
+fn through<S: Subject>(
+    scenario: &Scenario,
+    subject: Result<S, BeginError>,
+    end: fn(S) -> Result<(), String>,
+) -> Result<Vec<TraceLine>, Failure> {
     let fail = |status, text, trace| Failure { status, text, trace };
-    let mut subject = LibrarySubject::begin(plugin, scenario).map_err(|error| {
+    let mut subject = subject.map_err(|error| {
         let status = if matches!(error, BeginError::Config(_)) { BAD } else { MISSED };
         fail(status, error.to_string(), Vec::new())
     })?;
     let trace = run(scenario, &mut subject).map_err(|error| fail(MISSED, error.to_string(), error.trace))?;
-    match subject.end() {
+    match end(subject) {
         Ok(()) => Ok(trace),
         Err(text) => Err(fail(MISSED, format!("at the end: {text}"), trace)),
     }

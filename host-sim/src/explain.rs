@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::scenario::{Action, Call, Scenario};
+use crate::scenario::{Action, Call, Mishap, Scenario};
 use crate::trace::{TraceLine, What};
 
 /// The narrowest and the widest output, in columns.
@@ -12,11 +12,13 @@ const LABEL: usize = 16;
 
 /// State, sign in the timeline, and what it is called in the legend. Where several fall into one column, the one that
 /// stands last here is shown, so that a short state does not get lost in a long one.
-const SIGNS: [(&str, char, &str); 11] = [
+const SIGNS: [(&str, char, &str); 13] = [
     ("unknown", '.', "not heard of"),
     ("keep_alive", '-', "running"),
     ("connected", 'c', "connected"),
     ("started", 's', "started"),
+    (BACKUP, 'b', "being backed up"),
+    (BACKUP_FAILED, '!', "backup failed"),
     ("normal_shutdown", 'n', "shut down normally"),
     ("abnormal_shutdown", 'a', "exited with an error"),
     ("failed", 'x', "failed"),
@@ -25,6 +27,10 @@ const SIGNS: [(&str, char, &str); 11] = [
     ("taking_over", 't', "taking over"),
     ("restoring", 'r', "restoring"),
 ];
+
+/// Not states of the takeover, but shown where there is none.
+const BACKUP: &str = "backup";
+const BACKUP_FAILED: &str = "backup_failed";
 
 /// The story and the timeline of a trace, at most `width` columns wide where that can be chosen.
 #[must_use]
@@ -45,14 +51,33 @@ pub fn explain(scenario: &Scenario, trace: &[TraceLine], width: usize) -> String
         _ = writeln!(out, "{:>17}  Nothing happens.", "");
     }
     out.push('\n');
-    out.push_str(&timeline(&servers, trace, scenario.until_ms, width.clamp(*WIDTHS.start(), *WIDTHS.end())));
+    let lives = Lives { trace, starts: starts(scenario), until_ms: scenario.until_ms };
+    out.push_str(&timeline(&servers, &lives, width.clamp(*WIDTHS.start(), *WIDTHS.end())));
     out
+}
+
+/// What the timeline is drawn from: the trace, and what is forgotten in it.
+struct Lives<'a> {
+    trace: &'a [TraceLine],
+    /// When a further life of the plugin began: what it knew of the health is old then.
+    starts: Vec<u64>,
+    until_ms: u64,
 }
 
 /// What happens to the host and leaves no line in the trace, each with its instant.
 fn of_the_host(scenario: &Scenario) -> Vec<(u64, String)> {
+    happened(scenario).into_iter().map(|(at_ms, action)| (at_ms, told(action))).collect()
+}
+
+/// When a further life of the plugin begins.
+fn starts(scenario: &Scenario) -> Vec<u64> {
+    let begins = |action: &Action| matches!(action, Action::Mishap(mishap) if mishap.ends_a_life());
+    happened(scenario).into_iter().filter(|(_, action)| begins(action)).map(|(at_ms, _)| at_ms).collect()
+}
+
+fn happened(scenario: &Scenario) -> Vec<(u64, &Action)> {
     let mut due: Vec<(u64, &Action)> = Vec::new();
-    for step in scenario.steps.iter().filter(|step| told(&step.action)) {
+    for step in scenario.steps.iter().filter(|step| leaves_no_line(&step.action)) {
         let again = (step.every_ms > 0).then(|| step.every_ms.try_into().unwrap_or(usize::MAX));
         let last = if again.is_some() { step.until_ms } else { step.from_ms };
         let instants = (step.from_ms..=last.min(scenario.until_ms)).step_by(again.unwrap_or(1));
@@ -60,30 +85,50 @@ fn of_the_host(scenario: &Scenario) -> Vec<(u64, String)> {
     }
     due.sort_by_key(|(at_ms, _)| *at_ms);
     let mut frozen_until = 0;
-    let mut happened = Vec::new();
-    for (at_ms, action) in due {
+    for (at_ms, action) in &mut due {
         // What is due while the host is frozen comes at the end of that.
-        let at_ms = at_ms.max(frozen_until);
-        let text = match action {
-            Action::Pause { ms, lost } => {
-                frozen_until = at_ms.saturating_add(*ms);
-                let words = if *lost { "is lost" } else { "arrives at the end of that" };
-                format!("The host is frozen for {}; what the servers say meanwhile {words}.", human(*ms))
-            }
-            Action::UtcJump { ms } => {
-                let way = if *ms < 0 { "back" } else { "ahead" };
-                format!("The wall clock jumps {way} by {}.", human(ms.unsigned_abs()))
-            }
-            Action::Call(_) | Action::Event { .. } => "The host gives another configuration.".to_owned(),
-        };
-        happened.push((at_ms, text));
+        *at_ms = frozen_until.max(*at_ms);
+        if let Action::Pause { ms, .. } = action {
+            frozen_until = at_ms.saturating_add(*ms);
+        }
     }
-    happened.retain(|(at_ms, _)| *at_ms <= scenario.until_ms);
-    happened
+    due.retain(|(at_ms, _)| *at_ms <= scenario.until_ms);
+    due
 }
 
-fn told(action: &Action) -> bool {
-    matches!(action, Action::Pause { .. } | Action::UtcJump { .. } | Action::Call(Call::Configure { .. }))
+fn leaves_no_line(action: &Action) -> bool {
+    match action {
+        Action::Pause { .. } | Action::UtcJump { .. } | Action::Mishap(_) => true,
+        Action::Call(call) => matches!(call, Call::Configure { .. } | Call::Cluster { .. } | Call::BackupAll { .. }),
+        Action::Event { .. } => false,
+    }
+}
+
+fn told(action: &Action) -> String {
+    match action {
+        Action::Pause { ms, lost } => {
+            let words = if *lost { "is lost" } else { "arrives at the end of that" };
+            format!("The host is frozen for {}; what the servers say meanwhile {words}.", human(*ms))
+        }
+        Action::UtcJump { ms } => {
+            let way = if *ms < 0 { "back" } else { "ahead" };
+            format!("The wall clock jumps {way} by {}.", human(ms.unsigned_abs()))
+        }
+        Action::Mishap(Mishap::Restart) => {
+            "The plugin is stopped and unloaded; a new host process starts it.".to_owned()
+        }
+        Action::Mishap(Mishap::Crash) => "The host process is killed; a new one starts the plugin.".to_owned(),
+        Action::Mishap(Mishap::CorruptBackup { server }) => {
+            format!("The newest backup of {server} is damaged on the disk.")
+        }
+        Action::Mishap(Mishap::CorruptState) => {
+            "The newest state is damaged on the disk; the next start finds it.".to_owned()
+        }
+        Action::Call(Call::Cluster { joined: true, .. }) => "This failover server joins the cluster.".to_owned(),
+        Action::Call(Call::Cluster { joined: false, .. }) => "This failover server leaves the cluster.".to_owned(),
+        Action::Call(Call::BackupAll { .. }) => "All servers are to be backed up, one after another.".to_owned(),
+        Action::Call(_) | Action::Event { .. } => "The host gives another configuration.".to_owned(),
+    }
 }
 
 /// Hours, minutes and seconds, and what else there is.
@@ -100,18 +145,29 @@ fn sentence(what: &What) -> String {
         What::Takeover { server, from, to, actor, .. } => takeover(server, from, to, actor.as_deref()),
         What::Operation { operation, op, server, resumed } => {
             let again = if *resumed { " again, after a start" } else { "" };
-            format!("The host is asked{again}: {operation} of {server} (operation {op}).")
+            format!("The host is asked{again}: {} (operation {op}).", work(operation, server.as_deref()))
         }
         What::Completed { operation, op, server, outcome } => {
+            let work = work(operation, server.as_deref());
             let how = match outcome.as_str() {
                 "ok" => "is done",
                 "failed" => "failed",
                 "timeout" => "was not answered in time and is given up",
                 "superseded" => "is given up for a more urgent one",
                 "interrupted" => "was cut off",
-                other => return format!("Operation {op}, {operation} of {server}, ended: {other}."),
+                other => return format!("Operation {op}, {work}, ended: {other}."),
             };
-            format!("Operation {op}, {operation} of {server}, {how}.")
+            format!("Operation {op}, {work}, {how}.")
+        }
+        What::Backup { server, result } => match result.as_str() {
+            "ok" => format!("{server} has a new backup."),
+            "failed" => format!("{server} has no new backup; the earlier ones stay."),
+            other => format!("The backup of {server} ended: {other}."),
+        },
+        What::Ready { server, ready: true, .. } => format!("{server} is ready to be taken over."),
+        What::Ready { server, reasons, .. } => {
+            let reasons = reasons.join(", ");
+            format!("{server} is not ready to be taken over: {reasons}.")
         }
         What::Alarm { code, server } => alarm(code, server.as_deref()),
         What::Refused { step, server, error } => match server {
@@ -119,6 +175,10 @@ fn sentence(what: &What) -> String {
             None => format!("The call `{step}` is refused: {error}."),
         },
     }
+}
+
+fn work(operation: &str, server: Option<&str>) -> String {
+    server.map_or_else(|| operation.to_owned(), |server| format!("{operation} of {server}"))
 }
 
 fn health(server: &str, from: &str, to: &str, reason: Option<&str>) -> String {
@@ -174,6 +234,12 @@ fn alarm(code: &str, server: Option<&str>) -> String {
         "both_alive" => "it runs although it is taken over: two owners",
         "never_seen" => "nothing was ever heard of it",
         "late_answer" => "the host answered after the operation was given up",
+        "backup_failed" => "its backup failed",
+        "backup_damaged" => "a backup of it is damaged and is passed over",
+        "state_damaged" => "a file of the state directory is damaged; what is whole is used",
+        "clock_jump" => "the wall clock stands far before the last daily backup",
+        "config_kept" => "it is taken over and stays in the configuration",
+        "host_slow" => "the host keeps callbacks for long",
         _ => "",
     };
     let server = server.map(|server| format!(" for {server}")).unwrap_or_default();
@@ -191,15 +257,15 @@ fn all_servers(scenario: &Scenario, trace: &[TraceLine]) -> Vec<String> {
     servers
 }
 
-fn timeline(servers: &[String], trace: &[TraceLine], until_ms: u64, width: usize) -> String {
+fn timeline(servers: &[String], lives: &Lives<'_>, width: usize) -> String {
     let label = servers.iter().map(|id| id.chars().count()).max().unwrap_or(0).min(LABEL);
     let columns = width.saturating_sub(label + 2).max(1);
-    let end = human(until_ms);
+    let end = human(lives.until_ms);
     let gap = columns.saturating_sub(end.len());
     let mut out = format!("{:label$}  {:<gap$}{end}\n", "", human(0));
     let mut seen = [false; SIGNS.len()];
     for server in servers {
-        let row = row(server, trace, until_ms, columns);
+        let row = row(server, lives, columns);
         row.iter().for_each(|rank| seen[*rank] = true);
         let name: String = server.chars().take(LABEL).collect();
         let signs: String = row.iter().map(|rank| SIGNS[*rank].1).collect();
@@ -225,9 +291,9 @@ fn legend_lines(meanings: impl Iterator<Item = String>, label: usize, columns: u
 }
 
 /// For each column the rank (index in [`SIGNS`]) of the most notable state of the server within it.
-fn row(server: &str, trace: &[TraceLine], until_ms: u64, columns: usize) -> Vec<usize> {
-    let stays = stays(server, trace, until_ms);
-    let span = until_ms + 1;
+fn row(server: &str, lives: &Lives<'_>, columns: usize) -> Vec<usize> {
+    let stays = stays(server, lives);
+    let span = lives.until_ms + 1;
     let cell = |column: u64| {
         let first = column * span / columns as u64;
         let last = ((column + 1) * span / columns as u64).saturating_sub(1).max(first);
@@ -238,24 +304,56 @@ fn row(server: &str, trace: &[TraceLine], until_ms: u64, columns: usize) -> Vec<
 }
 
 /// First and last ms of each state of the server, and its rank. One that ends at the instant at which it began has that ms.
-fn stays(server: &str, trace: &[TraceLine], until_ms: u64) -> Vec<(u64, u64, usize)> {
-    let changes = changes(server, trace);
-    let ends = changes.iter().skip(1).map(|(at, _)| at.saturating_sub(1)).chain([until_ms]);
+fn stays(server: &str, lives: &Lives<'_>) -> Vec<(u64, u64, usize)> {
+    let changes = changes(server, lives);
+    let ends = changes.iter().skip(1).map(|(at, _)| at.saturating_sub(1)).chain([lives.until_ms]);
     changes.iter().zip(ends).map(|((from, rank), to)| (*from, to.max(*from), *rank)).collect()
 }
 
-/// When the server's state changes, and to which rank: its takeover state, or its health while there is none.
-fn changes(server: &str, trace: &[TraceLine]) -> Vec<(u64, usize)> {
-    let rank = |state: &str| SIGNS.iter().position(|(name, ..)| *name == state).unwrap_or(0);
-    let (mut health, mut takeover) = (0, None);
-    let mut found = vec![(0, 0)];
-    for line in trace.iter().filter(|line| line.what.server() == Some(server)) {
+fn rank(state: &str) -> usize {
+    SIGNS.iter().position(|(name, ..)| *name == state).unwrap_or(0)
+}
+
+/// What of a server can be shown.
+#[derive(Default)]
+struct Shown {
+    health: usize,
+    takeover: Option<usize>,
+    backup: bool,
+}
+
+impl Shown {
+    /// Its takeover state; where there is none, its health, or its backup where that says more.
+    fn rank(&self) -> usize {
+        let backup = if self.backup { rank(BACKUP) } else { 0 };
+        self.takeover.unwrap_or(self.health.max(backup))
+    }
+}
+
+/// When what is shown of the server changes, and to which rank.
+fn changes(server: &str, lives: &Lives<'_>) -> Vec<(u64, usize)> {
+    let mut starts = lives.starts.iter().copied().peekable();
+    let (mut shown, mut found) = (Shown::default(), vec![(0, 0)]);
+    for line in lives.trace.iter().filter(|line| line.what.server() == Some(server)) {
+        while let Some(start) = starts.next_if(|start| *start <= line.at_ms) {
+            shown = Shown { takeover: shown.takeover, ..Shown::default() };
+            found.push((start, shown.rank()));
+        }
         match &line.what {
-            What::Health { to, .. } => health = rank(to),
-            What::Takeover { to, .. } => takeover = (to != "none").then(|| rank(to)),
+            What::Health { to, .. } => shown.health = rank(to),
+            What::Takeover { to, .. } => shown.takeover = (to != "none").then(|| rank(to)),
+            What::Operation { operation, .. } if operation == BACKUP => shown.backup = true,
+            What::Completed { operation, .. } if operation == BACKUP => shown.backup = false,
+            What::Backup { result, .. } if result == "failed" && shown.takeover.is_none() => {
+                found.push((line.at_ms, shown.health.max(rank(BACKUP_FAILED))));
+            }
             _ => continue,
         }
-        found.push((line.at_ms, takeover.unwrap_or(health)));
+        found.push((line.at_ms, shown.rank()));
+    }
+    for start in starts {
+        shown = Shown { takeover: shown.takeover, ..Shown::default() };
+        found.push((start, shown.rank()));
     }
     found
 }
@@ -316,7 +414,78 @@ mod tests {
     }
 
     fn signs(trace: &[TraceLine], until_ms: u64, columns: usize) -> String {
-        row("a", trace, until_ms, columns).iter().map(|rank| SIGNS[*rank].1).collect()
+        signs_of(trace, Vec::new(), until_ms, columns)
+    }
+
+    fn signs_of(trace: &[TraceLine], starts: Vec<u64>, until_ms: u64, columns: usize) -> String {
+        row("a", &Lives { trace, starts, until_ms }, columns).iter().map(|rank| SIGNS[*rank].1).collect()
+    }
+
+    #[test]
+    fn a_start_forgets_the_health_and_keeps_the_takeover() {
+        let trace = [changed(1, "keep_alive"), changed(6, "taken_over")];
+        assert_eq!(signs_of(&trace, vec![3, 8], 9, 10), ".--...TTTT");
+        assert_eq!(signs_of(&[changed(1, "keep_alive")], vec![3, 8], 9, 10), ".--.......");
+    }
+
+    #[test]
+    fn a_backup_is_shown_while_it_is_written_and_where_it_failed() {
+        let op = |at_ms, what: What| TraceLine { at_ms, what };
+        let server = || Some("a".to_owned());
+        let begun = || What::Operation { operation: "backup".into(), op: 1, server: server(), resumed: false };
+        let ended = |outcome: &str| What::Completed {
+            operation: "backup".into(),
+            op: 1,
+            server: server(),
+            outcome: outcome.into(),
+        };
+        let backup = |result: &str| What::Backup { server: "a".into(), result: result.into() };
+        let trace = [
+            changed(0, "keep_alive"),
+            op(2, begun()),
+            op(4, ended("ok")),
+            op(4, backup("ok")),
+            op(6, begun()),
+            op(7, ended("failed")),
+            op(7, backup("failed")),
+        ];
+        assert_eq!(signs(&trace, 9, 10), "--bb--b!--");
+    }
+
+    #[test]
+    fn operations_on_no_server_and_readiness_have_sentences() {
+        let joined = What::Completed { operation: "join_cluster".into(), op: 2, server: None, outcome: "ok".into() };
+        assert_eq!(sentence(&joined), "Operation 2, join_cluster, is done.");
+        let ready = |ready, reasons: &[&str]| {
+            let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+            sentence(&What::Ready { server: "a".into(), ready, reasons })
+        };
+        assert_eq!(ready(true, &[]), "a is ready to be taken over.");
+        assert_eq!(ready(false, &["no_backup", "slot_busy"]), "a is not ready to be taken over: no_backup, slot_busy.");
+    }
+
+    #[test]
+    fn what_befalls_the_host_is_told_also_after_a_pause() {
+        let text = r#"{"name": "n", "until_ms": 9000, "config": {"monitored_servers": [{"id": "a"}]}, "steps": [
+            {"at_ms": 0, "do": "cluster_joined"}, {"at_ms": 1000, "do": "backup_all"},
+            {"at_ms": 2000, "do": "corrupt_backup", "server": "a"}, {"at_ms": 3000, "do": "corrupt_state"},
+            {"at_ms": 3000, "do": "restart"}, {"at_ms": 4000, "do": "pause", "ms": 2000}, {"at_ms": 5000, "do": "crash"},
+            {"at_ms": 7000, "do": "cluster_left"}]}"#;
+        let scenario = Scenario::parse("f", text).unwrap();
+        let told: Vec<String> =
+            of_the_host(&scenario).iter().map(|(at_ms, text)| format!("{} {text}", at_ms / 1000)).collect();
+        let expected = [
+            "0 This failover server joins the cluster.",
+            "1 All servers are to be backed up, one after another.",
+            "2 The newest backup of a is damaged on the disk.",
+            "3 The newest state is damaged on the disk; the next start finds it.",
+            "3 The plugin is stopped and unloaded; a new host process starts it.",
+            "4 The host is frozen for 00:00:02; what the servers say meanwhile arrives at the end of that.",
+            "6 The host process is killed; a new one starts the plugin.",
+            "7 This failover server leaves the cluster.",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(starts(&scenario), [3000, 6000]);
     }
 
     #[test]

@@ -25,6 +25,9 @@ enum Command {
     /// One life of the storm
     #[command(hide = true)]
     StormHost(host_sim::storm::LifeArgs),
+    /// One life of a scenario
+    #[command(hide = true)]
+    ScenarioHost(host_sim::lives::host::LifeArgs),
 }
 
 /// Run scenarios in virtual time and print what happened as JSON Lines
@@ -86,5 +89,6 @@ fn main() -> ExitCode {
         }
         Command::Storm(args) => host_sim::storm::run(&args),
         Command::StormHost(args) => host_sim::storm::host::run(&args),
+        Command::ScenarioHost(args) => host_sim::lives::host::run(&args),
     })
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use libloading::Library;
 use vms_failover_abi as abi;
 
-pub use callbacks::{Event, Host, Operation};
+pub use callbacks::{Event, Host, Operation, Secret};
 pub use find::{ENV_LIBRARY, Places, find};
 pub use instance::{Caller, CreateOptions, Instance, Mode};
 

@@ -229,6 +229,7 @@ mod tests {
                     }
                 }
                 Action::UtcJump { .. } => "utc_jump",
+                Action::Mishap(mishap) => mishap.name(),
             }));
         }
         assert_eq!(kinds.len(), 6 + 4 + 2 + 1, "{kinds:?}");

@@ -4,6 +4,9 @@
 //! answers due, in the order in which their operations began; then `poll`; and answers and `poll` again until nothing is due
 //! at this instant. Then time goes on to the next instant at which a step or an answer is due or that the subject asked for.
 //!
+//! A `restart` or `crash` step drops the answers still due; what a stop brings to light is told before anything else of that instant.
+//! Operations keep their numbers over all lives.
+//!
 //! A `pause` step ends the instant where it stands: nothing reaches the subject, not even a `poll`, until the pause is over.
 //! Then what was due meanwhile is given, steps first. Answers come at their time even when the subject has given the operation up
 //! (this host does not heed it), so that late answers can be told; what the subject says to those is no part of the trace.
@@ -12,7 +15,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fmt;
 
-use crate::scenario::{Action, Call, EventKind, Exception, HostAnswers, Scenario, Step};
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::{Action, Call, EventKind, Exception, HostAnswers, Mishap, Scenario, Step};
 use crate::trace::{TraceLine, What};
 
 /// The instant of time 0 on the subject's clock: an instant must be at least 1.
@@ -47,7 +52,7 @@ pub trait Subject {
     /// The name of the result code.
     fn call(&mut self, at_ns: u64, call: &Call) -> Result<(), Refusal>;
 
-    /// Answers an operation: done (`None`), or failed with an error text.
+    /// Answers an operation: done (`None`, and the subject's host has really done it), or failed with an error text.
     ///
     /// # Errors
     /// The name of the result code; `VMSF_ERR_NOT_FOUND` when the operation was given up.
@@ -58,10 +63,19 @@ pub trait Subject {
     /// # Errors
     /// What went wrong; it ends the run.
     fn poll(&mut self, now_ns: u64, utc_ms: i64) -> Result<Polled, String>;
+
+    /// Something befalls the host's process or its files. Gives what a life that was stopped told at its end.
+    ///
+    /// # Errors
+    /// What went wrong; it ends the run.
+    fn befall(&mut self, at_ns: u64, mishap: &Mishap) -> Result<Vec<Happening>, String> {
+        let _ = at_ns;
+        Err(format!("`{}` is nothing that can befall this subject", mishap.name()))
+    }
 }
 
 /// What a `poll` gives.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Polled {
     /// When to poll again; at or before now: at once; `u64::MAX`: never.
     pub next_ns: u64,
@@ -70,7 +84,8 @@ pub struct Polled {
 }
 
 /// Something that a subject tells its host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Happening {
     /// A line for the trace. Its `op`, where it has one, is the subject's number; the runner puts the trace's.
     Line(What),
@@ -80,8 +95,8 @@ pub enum Happening {
         op: u64,
         /// The operation's name.
         operation: String,
-        /// The server's id.
-        server: String,
+        /// The server's id, if it concerns one.
+        server: Option<String>,
         /// It was begun before the last stop.
         resumed: bool,
     },
@@ -142,6 +157,8 @@ struct Runner<'a> {
     paused_until_ns: u64,
     /// Events due before this instant never arrive.
     lost_before_ns: u64,
+    /// What lives that were stopped at this instant told at their end.
+    last_words: Vec<Happening>,
     polls: u32,
     trace: Vec<TraceLine>,
 }
@@ -162,6 +179,7 @@ impl<'a> Runner<'a> {
             utc_at_start_ms: scenario.start_utc_ms,
             paused_until_ns: 0,
             lost_before_ns: 0,
+            last_words: Vec::new(),
             polls: 0,
             trace: Vec::new(),
         }
@@ -173,7 +191,8 @@ impl<'a> Runner<'a> {
 
     fn all(&mut self) -> Result<(), String> {
         while self.now_ns <= self.end_ns {
-            self.steps_due();
+            self.steps_due()?;
+            self.say_last_words();
             if !self.paused() {
                 self.settle()?;
             }
@@ -197,10 +216,10 @@ impl<'a> Runner<'a> {
         self.now_ns = next;
     }
 
-    fn steps_due(&mut self) {
+    fn steps_due(&mut self) -> Result<(), String> {
         while let Some(Reverse((due, index))) = self.queue.peek().copied() {
             if due > self.now_ns || self.paused() {
-                return;
+                break;
             }
             self.queue.pop();
             let step = &self.steps[index];
@@ -208,11 +227,12 @@ impl<'a> Runner<'a> {
             if step.every_ms > 0 && again <= instant_ns(step.until_ms) {
                 self.queue.push(Reverse((again, index)));
             }
-            self.act(&step.action, due);
+            self.act(&step.action, due).map_err(|e| format!("step {}: {e}", index + 1))?;
         }
+        Ok(())
     }
 
-    fn act(&mut self, action: &Action, due_ns: u64) {
+    fn act(&mut self, action: &Action, due_ns: u64) -> Result<(), String> {
         match action {
             Action::Event { .. } if due_ns < self.lost_before_ns => {}
             Action::Event { server, event } => {
@@ -230,6 +250,25 @@ impl<'a> Runner<'a> {
                 }
             }
             Action::UtcJump { ms } => self.utc_at_start_ms += ms,
+            Action::Mishap(mishap) => {
+                self.last_words.extend(self.subject.befall(self.now_ns, mishap)?);
+                if mishap.ends_a_life() {
+                    self.answers.clear();
+                    // The new one has asked for nothing yet, and begins with its first poll.
+                    self.next_ns = self.now_ns;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refused calls of the instant stand before. What was begun in a stop is never answered.
+    fn say_last_words(&mut self) {
+        for happening in std::mem::take(&mut self.last_words) {
+            match happening {
+                Happening::Line(what) => self.told(what),
+                Happening::Begin { op, operation, server, resumed } => self.begun(op, operation, server, resumed),
+            }
         }
     }
 
@@ -275,20 +314,26 @@ impl<'a> Runner<'a> {
 
     fn happened(&mut self, happening: Happening) {
         match happening {
-            Happening::Line(What::Completed { operation, op, server, outcome }) => {
-                let op = self.number(op);
-                self.line(What::Completed { operation, op, server, outcome });
-            }
-            Happening::Line(what) => self.line(what),
+            Happening::Line(what) => self.told(what),
             Happening::Begin { op, operation, server, resumed } => {
-                if let Some((delay_ms, failure)) = self.host.answer(&operation, &server) {
+                if let Some((delay_ms, failure)) = self.host.answer(&operation, server.as_deref()) {
                     let due_ns = self.now_ns.saturating_add(delay_ms.saturating_mul(MS));
                     self.answers.push(Answer { due_ns, op, failure });
                 }
-                let op = self.number(op);
-                self.line(What::Operation { operation, op, server, resumed });
+                self.begun(op, operation, server, resumed);
             }
         }
+    }
+
+    fn told(&mut self, mut what: What) {
+        if let What::Completed { op, .. } | What::Operation { op, .. } = &mut what {
+            *op = self.number(*op);
+        }
+        self.line(what);
+    }
+
+    fn begun(&mut self, op: u64, operation: String, server: Option<String>, resumed: bool) {
+        self.told(What::Operation { operation, op, server, resumed });
     }
 
     /// The trace's number of an operation.
@@ -320,7 +365,7 @@ impl ScriptedHost {
     }
 
     /// Delay and failure of the answer, or none if it never comes.
-    fn answer(&mut self, operation: &str, server: &str) -> Option<(u64, Option<String>)> {
+    fn answer(&mut self, operation: &str, server: Option<&str>) -> Option<(u64, Option<String>)> {
         if use_up(&mut self.never_answer, operation, server).is_some() {
             return None;
         }
@@ -329,9 +374,9 @@ impl ScriptedHost {
     }
 }
 
-/// Takes one of the exceptions for this operation on this server, if there is one left, and gives its error text.
-fn use_up(exceptions: &mut [Exception], operation: &str, server: &str) -> Option<String> {
-    let fits = |e: &&mut Exception| e.times > 0 && e.operation == operation && e.server == server;
+/// Takes one of the exceptions for this operation on this server (none: for no server), if there is one left, and gives its error text.
+fn use_up(exceptions: &mut [Exception], operation: &str, server: Option<&str>) -> Option<String> {
+    let fits = |e: &&mut Exception| e.times > 0 && e.operation == operation && e.server.as_deref() == server;
     let exception = exceptions.iter_mut().find(fits)?;
     exception.times -= 1;
     Some(exception.error.clone())

@@ -18,6 +18,8 @@ struct Fake {
     refuse_answer: Option<&'static str>,
     /// Asks for another poll at once, always.
     stuck: bool,
+    /// What each life tells at its end.
+    last_words: Vec<Happening>,
 }
 
 impl Fake {
@@ -55,6 +57,11 @@ impl Subject for Fake {
         let next_ns = self.wants.front().map_or(u64::MAX, |want| instant_ns(*want));
         Ok(Polled { next_ns: if self.stuck { now_ns } else { next_ns }, happenings })
     }
+
+    fn befall(&mut self, at_ns: u64, mishap: &Mishap) -> Result<Vec<Happening>, String> {
+        self.calls.push(format!("{} {}", Self::ms(at_ns), mishap.name()));
+        Ok(if *mishap == Mishap::Restart { self.last_words.clone() } else { Vec::new() })
+    }
 }
 
 fn scenario(host: Value, steps: Value) -> Scenario {
@@ -72,7 +79,11 @@ fn calls(subject: &mut Fake, host: Value, steps: Value) -> Vec<String> {
 }
 
 fn begin(op: u64, operation: &str, server: &str) -> Happening {
-    Happening::Begin { op, operation: operation.into(), server: server.into(), resumed: false }
+    Happening::Begin { op, operation: operation.into(), server: Some(server.into()), resumed: false }
+}
+
+fn resumed(op: u64, operation: &str, server: &str) -> Happening {
+    Happening::Begin { op, operation: operation.into(), server: Some(server.into()), resumed: true }
 }
 
 #[test]
@@ -196,7 +207,7 @@ fn refused_calls_are_lines_and_come_first() {
 #[test]
 fn operations_are_numbered_from_one_in_the_trace() {
     let completed = |op| {
-        let (operation, server, outcome) = ("takeover".into(), "a".into(), "ok".into());
+        let (operation, server, outcome) = ("takeover".into(), Some("a".into()), "ok".into());
         Happening::Line(What::Completed { operation, op, server, outcome })
     };
     let happenings = vec![begin(4711, "takeover", "a"), completed(4711), begin(17, "restore", "a"), completed(4711)];
@@ -226,4 +237,143 @@ fn a_subject_that_never_lets_time_go_on_is_found_out() {
     let error = run(&scenario(json!({}), json!([])), &mut fake).unwrap_err();
     assert!(error.what.contains("10000 polls within one millisecond"), "{error}");
     assert_eq!(fake.calls.len(), POLLS_PER_MS as usize);
+}
+
+#[test]
+fn a_new_life_drops_the_answers_still_due_and_is_polled_at_the_same_instant() {
+    for life in ["restart", "crash"] {
+        let script = [(0, vec![begin(7, "takeover", "a")]), (20, vec![resumed(7, "takeover", "a")])].into();
+        let mut fake = Fake { script, wants: [500].into(), ..Fake::default() };
+        let steps = json!([
+            {"at_ms": 20, "do": "startup", "server": "a"},
+            {"at_ms": 20, "do": life},
+            {"at_ms": 20, "do": "connected", "server": "b"},
+        ]);
+        let restarted = format!("20 {life}");
+        let expected = [
+            "0 poll 0",
+            "20 startup a",
+            &restarted,
+            "20 connected b",
+            "20 poll 20",
+            "40 complete 7 ok",
+            "40 poll 40",
+            "500 poll 500",
+        ];
+        assert_eq!(
+            calls(&mut fake, json!({"takeover_ms": 20}), steps),
+            expected,
+            "an answer due at that instant is dropped"
+        );
+    }
+}
+
+#[test]
+fn an_operation_keeps_its_number_over_all_lives() {
+    let script = [
+        (0, vec![begin(7, "takeover", "a"), begin(9, "backup", "b")]),
+        (20, vec![resumed(9, "backup", "b"), resumed(7, "takeover", "a"), begin(50_000, "backup", "a")]),
+    ];
+    let mut fake = Fake { script: script.into(), ..Fake::default() };
+    let trace =
+        run(&scenario(json!({"takeover_ms": 900, "backup_ms": 900}), json!([{"at_ms": 20, "do": "crash"}])), &mut fake);
+    let lines: Vec<String> = trace.unwrap().iter().map(TraceLine::to_json).collect();
+    let expected = [
+        r#"{"at_ms":0,"kind":"operation","operation":"takeover","op":1,"server":"a"}"#,
+        r#"{"at_ms":0,"kind":"operation","operation":"backup","op":2,"server":"b"}"#,
+        r#"{"at_ms":20,"kind":"operation","operation":"backup","op":2,"server":"b","resumed":true}"#,
+        r#"{"at_ms":20,"kind":"operation","operation":"takeover","op":1,"server":"a","resumed":true}"#,
+        r#"{"at_ms":20,"kind":"operation","operation":"backup","op":3,"server":"a"}"#,
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn last_words_stand_after_the_refused_calls_and_what_they_begin_is_never_answered() {
+    let alarm = Happening::Line(What::Alarm { code: "x".into(), server: None });
+    let mut fake =
+        Fake { refuse: Some("VMSF_ERR_STATE"), last_words: vec![alarm, begin(7, "takeover", "a")], ..Fake::default() };
+    let steps = json!([
+        {"at_ms": 5, "do": "restart"},
+        {"at_ms": 5, "do": "cancel", "server": "a"},
+        {"at_ms": 5, "do": "pause", "ms": 100},
+    ]);
+    let trace = run(&scenario(json!({}), steps), &mut fake).unwrap();
+    let lines: Vec<String> = trace.iter().map(TraceLine::to_json).collect();
+    let expected = [
+        r#"{"at_ms":5,"kind":"refused","do":"cancel","server":"a","error":"VMSF_ERR_STATE"}"#,
+        r#"{"at_ms":5,"kind":"alarm","code":"x"}"#,
+        r#"{"at_ms":5,"kind":"operation","operation":"takeover","op":1,"server":"a"}"#,
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(fake.calls, ["0 poll 0", "5 restart", "5 cancel a", "105 poll 105"]);
+}
+
+#[test]
+fn a_mishap_that_cannot_befall_the_subject_ends_the_run() {
+    struct Plain;
+    impl Subject for Plain {
+        fn notify(&mut self, _: u64, _: &str, _: EventKind) -> Result<(), Refusal> {
+            Ok(())
+        }
+        fn call(&mut self, _: u64, _: &Call) -> Result<(), Refusal> {
+            Ok(())
+        }
+        fn complete(&mut self, _: u64, _: u64, _: Option<&str>) -> Result<(), Refusal> {
+            Ok(())
+        }
+        fn poll(&mut self, _: u64, _: i64) -> Result<Polled, String> {
+            Ok(Polled { next_ns: u64::MAX, happenings: Vec::new() })
+        }
+    }
+    let error = run(&scenario(json!({}), json!([{"at_ms": 5, "do": "crash"}])), &mut Plain).unwrap_err();
+    assert_eq!(error.to_string(), "at 5 ms: step 1: `crash` is nothing that can befall this subject");
+}
+
+#[test]
+fn operations_on_no_server_have_their_exceptions_too() {
+    let join = |op| Happening::Begin { op, operation: "join_cluster".into(), server: None, resumed: false };
+    let script = [(0, vec![join(1)]), (10, vec![join(2)]), (20, vec![join(3)])].into();
+    let mut fake = Fake { script, wants: [10, 20].into(), ..Fake::default() };
+    let host = json!({
+        "fail": [{"operation": "join_cluster", "error": "no such cluster"}],
+        "never_answer": [{"operation": "join_cluster"}],
+    });
+    let expected = [
+        "0 poll 0",
+        "10 poll 10",
+        "10 complete 2 no such cluster",
+        "10 poll 10",
+        "20 poll 20",
+        "20 complete 3 ok",
+        "20 poll 20",
+    ];
+    assert_eq!(calls(&mut fake, host, json!([])), expected);
+}
+
+#[test]
+fn every_call_of_the_format_reaches_the_subject() {
+    let steps = json!([
+        {"at_ms": 1, "do": "cluster_joined", "actor": "alice"},
+        {"at_ms": 2, "do": "authorize", "server": "a"},
+        {"at_ms": 3, "do": "backup", "server": "b", "actor": "alice"},
+        {"at_ms": 4, "do": "backup_all"},
+        {"at_ms": 5, "do": "deauthorize", "server": "a"},
+        {"at_ms": 6, "do": "cluster_left"},
+        {"at_ms": 7, "do": "corrupt_backup", "server": "a"},
+        {"at_ms": 8, "do": "corrupt_state"},
+    ]);
+    let made = calls(&mut Fake::default(), json!({}), steps);
+    let made: Vec<&str> = made.iter().map(String::as_str).filter(|call| !call.contains("poll")).collect();
+    let expected = [
+        "1 cluster_joined -",
+        "2 authorize a",
+        "3 backup b",
+        "4 backup_all -",
+        "5 deauthorize a",
+        "6 cluster_left -",
+        "7 corrupt_backup",
+        "8 corrupt_state",
+    ];
+    assert_eq!(made, expected);
 }

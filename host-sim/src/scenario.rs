@@ -21,6 +21,8 @@ pub struct Scenario {
     pub start_utc_ms: i64,
     /// The plugin's configuration as it stands in the document; the plugin checks it.
     pub config: Value,
+    /// The cluster is joined and every server authorized and backed up before time 0.
+    pub prepared: bool,
     /// How the host answers.
     pub host: HostAnswers,
     /// What happens, in file order.
@@ -42,13 +44,13 @@ pub struct HostAnswers {
     pub never_answer: Vec<Exception>,
 }
 
-/// An operation on a server that goes wrong a number of times.
+/// An operation that goes wrong a number of times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exception {
     /// The operation's name.
     pub operation: String,
-    /// The server's id.
-    pub server: String,
+    /// The server's id; none for `join_cluster`, which is for no server.
+    pub server: Option<String>,
     /// How often.
     pub times: u64,
     /// The error text of a failure.
@@ -92,10 +94,49 @@ pub enum Action {
         /// How far; may be negative.
         ms: i64,
     },
+    /// Something befalls the host's process or its files.
+    Mishap(Mishap),
+}
+
+/// What befalls the host's process or its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mishap {
+    /// The plugin is stopped and unloaded; then a new process loads and starts it.
+    Restart,
+    /// The process is killed; then a new one loads and starts the plugin.
+    Crash,
+    /// A byte of the newest backup of a server changes.
+    CorruptBackup {
+        /// The server's id.
+        server: String,
+    },
+    /// A byte of the newest state on disk changes. A living plugin would write over it, so it is done while none lives: the next
+    /// life finds it.
+    CorruptState,
+}
+
+impl Mishap {
+    /// The name of the step.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Crash => "crash",
+            Self::CorruptBackup { .. } => "corrupt_backup",
+            Self::CorruptState => "corrupt_state",
+        }
+    }
+
+    /// Whether it ends the life of the plugin, and another one begins.
+    #[must_use]
+    pub fn ends_a_life(&self) -> bool {
+        matches!(self, Self::Restart | Self::Crash)
+    }
 }
 
 /// A call other than an event.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "snake_case")]
 pub enum Call {
     /// Take a server over by hand.
     Takeover {
@@ -118,6 +159,39 @@ pub enum Call {
         /// Who asks; none: the plugin's default.
         actor: Option<String>,
     },
+    /// Back a server up by hand.
+    Backup {
+        /// The server's id.
+        server: String,
+        /// Who asks; none: the plugin's default.
+        actor: Option<String>,
+    },
+    /// Back all servers up by hand, one after another.
+    BackupAll {
+        /// Who asks; none: the plugin's default.
+        actor: Option<String>,
+    },
+    /// Authorize this failover server at a server.
+    Authorize {
+        /// The server's id.
+        server: String,
+        /// Who asks; none: the plugin's default.
+        actor: Option<String>,
+    },
+    /// Revoke that.
+    Deauthorize {
+        /// The server's id.
+        server: String,
+        /// Who asks; none: the plugin's default.
+        actor: Option<String>,
+    },
+    /// Tell whether this failover server is part of the cluster.
+    Cluster {
+        /// It is.
+        joined: bool,
+        /// Who asks; none: the plugin's default.
+        actor: Option<String>,
+    },
     /// Replace the configuration.
     Configure {
         /// The new one.
@@ -133,6 +207,12 @@ impl Call {
             Self::Takeover { .. } => "takeover",
             Self::Restore { .. } => "restore",
             Self::Cancel { .. } => "cancel",
+            Self::Backup { .. } => "backup",
+            Self::BackupAll { .. } => "backup_all",
+            Self::Authorize { .. } => "authorize",
+            Self::Deauthorize { .. } => "deauthorize",
+            Self::Cluster { joined: true, .. } => "cluster_joined",
+            Self::Cluster { joined: false, .. } => "cluster_left",
             Self::Configure { .. } => "configure",
         }
     }
@@ -141,8 +221,13 @@ impl Call {
     #[must_use]
     pub fn server(&self) -> Option<&str> {
         match self {
-            Self::Takeover { server, .. } | Self::Restore { server, .. } | Self::Cancel { server, .. } => Some(server),
-            Self::Configure { .. } => None,
+            Self::Takeover { server, .. }
+            | Self::Restore { server, .. }
+            | Self::Cancel { server, .. }
+            | Self::Backup { server, .. }
+            | Self::Authorize { server, .. }
+            | Self::Deauthorize { server, .. } => Some(server),
+            Self::BackupAll { .. } | Self::Cluster { .. } | Self::Configure { .. } => None,
         }
     }
 }
@@ -257,6 +342,12 @@ impl Scenario {
             faults.sort_by_key(|fault| fault.line);
             bad(faults)
         })
+    }
+
+    /// Whether the plugin has more than one life in it.
+    #[must_use]
+    pub fn has_several_lives(&self) -> bool {
+        self.steps.iter().any(|step| matches!(&step.action, Action::Mishap(mishap) if mishap.ends_a_life()))
     }
 
     /// The ids of the servers that the first configuration monitors, in its order.

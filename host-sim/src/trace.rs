@@ -1,10 +1,10 @@
 //! The lines of a trace: what happened, one JSON object per line, `at_ms` and `kind` first, always in the same key order.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceLine {
     /// When, in virtual ms since the start.
     pub at_ms: u64,
@@ -14,7 +14,7 @@ pub struct TraceLine {
 }
 
 /// What a line tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum What {
     /// The health of a server changed.
@@ -50,10 +50,11 @@ pub enum What {
         operation: String,
         /// Its number: operations are numbered from 1 in the order in which they began.
         op: u64,
-        /// The server's id.
-        server: String,
+        /// The server's id, if it concerns one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
         /// It was begun before the last stop.
-        #[serde(skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false")]
         resumed: bool,
     },
     /// An operation ended.
@@ -62,10 +63,27 @@ pub enum What {
         operation: String,
         /// Its number.
         op: u64,
-        /// The server's id.
-        server: String,
+        /// The server's id, if it concerns one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
         /// `ok`, `failed`, `timeout`, `superseded` or `interrupted`.
         outcome: String,
+    },
+    /// A backup was published, or came to nothing.
+    Backup {
+        /// The server's id.
+        server: String,
+        /// `ok` or `failed`.
+        result: String,
+    },
+    /// Whether a takeover of a server would go well has changed.
+    Ready {
+        /// The server's id.
+        server: String,
+        /// It would.
+        ready: bool,
+        /// Why it would not, in stable words.
+        reasons: Vec<String>,
     },
     /// An alarm was raised.
     Alarm {
@@ -99,9 +117,12 @@ impl What {
         match self {
             Self::Health { server, .. }
             | Self::Takeover { server, .. }
-            | Self::Operation { server, .. }
-            | Self::Completed { server, .. } => Some(server),
-            Self::Alarm { server, .. } | Self::Refused { server, .. } => server.as_deref(),
+            | Self::Backup { server, .. }
+            | Self::Ready { server, .. } => Some(server),
+            Self::Operation { server, .. }
+            | Self::Completed { server, .. }
+            | Self::Alarm { server, .. }
+            | Self::Refused { server, .. } => server.as_deref(),
         }
     }
 }
@@ -143,12 +164,21 @@ mod tests {
         let server = || "a".to_owned();
         let health = What::Health { server: server(), from: "started".into(), to: "keep_alive".into(), reason: None };
         assert_eq!(line(health), r#"{"at_ms":7,"kind":"health","server":"a","from":"started","to":"keep_alive"}"#);
-        let operation = |resumed| What::Operation { operation: "takeover".into(), op: 1, server: server(), resumed };
+        let operation = |server, resumed| What::Operation { operation: "takeover".into(), op: 1, server, resumed };
         assert_eq!(
-            line(operation(false)),
+            line(operation(Some(server()), false)),
             r#"{"at_ms":7,"kind":"operation","operation":"takeover","op":1,"server":"a"}"#
         );
-        assert!(line(operation(true)).ends_with(r#","resumed":true}"#));
+        assert!(line(operation(None, true)).ends_with(r#","op":1,"resumed":true}"#));
+        let completed = What::Completed { operation: "join_cluster".into(), op: 1, server: None, outcome: "ok".into() };
+        assert_eq!(
+            line(completed),
+            r#"{"at_ms":7,"kind":"completed","operation":"join_cluster","op":1,"outcome":"ok"}"#
+        );
+        let backup = What::Backup { server: server(), result: "failed".into() };
+        assert_eq!(line(backup), r#"{"at_ms":7,"kind":"backup","server":"a","result":"failed"}"#);
+        let ready = What::Ready { server: server(), ready: false, reasons: vec!["no_backup".into()] };
+        assert_eq!(line(ready), r#"{"at_ms":7,"kind":"ready","server":"a","ready":false,"reasons":["no_backup"]}"#);
         let refused = What::Refused { step: "configure".into(), server: None, error: "VMSF_ERR_CONFIG".into() };
         assert_eq!(line(refused), r#"{"at_ms":7,"kind":"refused","do":"configure","error":"VMSF_ERR_CONFIG"}"#);
         let takeover = What::Takeover {
@@ -167,5 +197,14 @@ mod tests {
         let text = to_json_lines(&[alarm("x\ny"), alarm("z")]);
         assert_eq!(text.lines().count(), 2);
         assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    }
+
+    #[test]
+    fn a_line_is_read_back_as_it_was() {
+        let text = r#"{"at_ms":7,"kind":"operation","operation":"backup","op":3,"server":"a"}"#;
+        let read: TraceLine = serde_json::from_str(text).unwrap();
+        let what = What::Operation { operation: "backup".into(), op: 3, server: Some("a".into()), resumed: false };
+        assert_eq!(read, TraceLine { at_ms: 7, what });
+        assert_eq!(read.to_json(), text);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use host_sim::scenario::Scenario;
+use host_sim::scenario::{Action, Call, Mishap, Scenario};
 
 const GOOD: &str = r#"{
   "name": "n",
@@ -61,7 +61,8 @@ const BAD: &[(&str, &str, &str)] = &[
         "\"do\": \"connected\"",
         "\"do\": \"conected\"",
         "f:7: /steps/0/do: expected one of connected, disconnected, startup, keep_alive, shutdown_normal, \
-         shutdown_abnormal, takeover, restore, cancel, configure, pause, utc_jump, got \"conected\"",
+         shutdown_abnormal, takeover, restore, cancel, backup, authorize, deauthorize, backup_all, cluster_joined, \
+         cluster_left, configure, pause, utc_jump, restart, crash, corrupt_backup, corrupt_state, got \"conected\"",
     ),
     ("\"at_ms\": 0, ", "", "f:7: /steps/0: expected either `at_ms`, or `from_ms`, `every_ms` and `until_ms`; got none"),
     (
@@ -91,12 +92,30 @@ const BAD: &[(&str, &str, &str)] = &[
         "\"kind\": \"alarms\"",
         "f:12: /expect/0/kind: expected one of health, takeover, operation, completed, alarm, refused, backup, ready, got \"alarms\"",
     ),
+    ("\"prepared\": true", "\"prepared\": 1", "f:3: /prepared: expected true or false, got 1"),
     (
-        "\"prepared\": true",
-        "\"prepared\": false",
-        "f:3: /prepared: expected true: this version of the library takes cluster, authorization and backups as given, so \
-         only prepared scenarios tell the truth",
+        "\"takeover_ms\": 5",
+        "\"fail\": [{\"operation\": \"join_cluster\", \"server\": \"a\"}]",
+        "f:5: /host/fail/0/server: unknown key; expected one of operation, times, error",
     ),
+    (
+        "\"takeover_ms\": 5",
+        "\"never_answer\": [{\"operation\": \"backup\"}]",
+        "f:5: /host/never_answer/0: `server` is missing; expected a text",
+    ),
+    (
+        "\"pause\", \"ms\": 1",
+        "\"restart\", \"server\": \"a\"",
+        "f:8: /steps/1/server: unknown key; expected one of do, at_ms, from_ms, every_ms, until_ms",
+    ),
+    ("\"pause\", \"ms\": 1", "\"corrupt_backup\"", "f:8: /steps/1: `server` is missing; expected a text"),
+    ("\"pause\", \"ms\": 1", "\"authorize\"", "f:8: /steps/1: `server` is missing; expected a text"),
+    (
+        "\"pause\", \"ms\": 1",
+        "\"backup_all\", \"server\": \"a\"",
+        "f:8: /steps/1/server: unknown key; expected one of do, actor, at_ms, from_ms, every_ms, until_ms",
+    ),
+    ("\"pause\", \"ms\": 1", "\"cluster_left\", \"actor\": 1", "f:8: /steps/1/actor: expected a text, got 1"),
 ];
 
 fn fault(text: &str) -> String {
@@ -126,26 +145,51 @@ fn all_faults_are_told_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn steps_for_which_the_library_has_nothing_yet_are_refused_by_name() {
-    let later = [
-        ("backup", "backups"),
-        ("backup_all", "backups"),
-        ("authorize", "authorization"),
-        ("deauthorize", "authorization"),
-        ("cluster_joined", "cluster membership"),
-        ("cluster_left", "cluster membership"),
-        ("maintenance", "maintenance"),
-        ("drill", "drills"),
-        ("restart", "state kept across starts"),
-        ("crash", "state kept across starts"),
-        ("corrupt_backup", "backups"),
-        ("corrupt_state", "state kept across starts"),
-    ];
-    for (step, need) in later {
+    for (step, what) in [("maintenance", "maintenance"), ("drill", "drills")] {
         let text = GOOD.replace("\"pause\", \"ms\": 1", &format!("\"{step}\", \"server\": \"a\""));
-        let expected =
-            format!("f:8: /steps/1/do: step 2: `{step}` needs {need}, which this version of the library does not have");
+        let expected = format!("f:8: /steps/1/do: step 2: `{step}`: this version of the library has no {what}");
         assert_eq!(fault(&text), expected);
     }
+}
+
+/// The good document with another second step.
+fn with_step(step: &str) -> Scenario {
+    let text = GOOD.replace("\"do\": \"pause\", \"ms\": 1", step);
+    Scenario::parse("f", &text).unwrap_or_else(|bad| panic!("{bad}"))
+}
+
+#[test]
+fn every_other_step_of_the_format_is_read() {
+    let (server, alice) = (|| "a".to_owned(), || Some("alice".to_owned()));
+    let expected = [
+        ("\"backup\", \"server\": \"a\"", Action::Call(Call::Backup { server: server(), actor: None })),
+        ("\"backup_all\", \"actor\": \"alice\"", Action::Call(Call::BackupAll { actor: alice() })),
+        (
+            "\"authorize\", \"server\": \"a\", \"actor\": \"alice\"",
+            Action::Call(Call::Authorize { server: server(), actor: alice() }),
+        ),
+        ("\"deauthorize\", \"server\": \"a\"", Action::Call(Call::Deauthorize { server: server(), actor: None })),
+        ("\"cluster_joined\"", Action::Call(Call::Cluster { joined: true, actor: None })),
+        ("\"cluster_left\", \"actor\": \"alice\"", Action::Call(Call::Cluster { joined: false, actor: alice() })),
+        ("\"restart\"", Action::Mishap(Mishap::Restart)),
+        ("\"crash\"", Action::Mishap(Mishap::Crash)),
+        ("\"corrupt_backup\", \"server\": \"a\"", Action::Mishap(Mishap::CorruptBackup { server: server() })),
+        ("\"corrupt_state\"", Action::Mishap(Mishap::CorruptState)),
+    ];
+    for (step, action) in expected {
+        let scenario = with_step(&format!("\"do\": {step}"));
+        let several = matches!(&action, Action::Mishap(mishap) if mishap.ends_a_life());
+        assert_eq!(scenario.has_several_lives(), several, "{step}");
+        assert_eq!(scenario.steps[1].action, action, "{step}");
+    }
+}
+
+#[test]
+fn only_what_says_so_is_prepared() {
+    let scenario = |text: &str| Scenario::parse("f", text).unwrap_or_else(|bad| panic!("{bad}"));
+    assert!(scenario(GOOD).prepared);
+    assert!(!scenario(&GOOD.replace("\"prepared\": true", "\"prepared\": false")).prepared);
+    assert!(!scenario(&GOOD.replace("\"prepared\": true,", "")).prepared);
 }
 
 #[test]
@@ -170,7 +214,7 @@ fn the_program_gives_exit_status_2_and_says_why_on_standard_error_alone() {
     let file = folder.path().join("bad.json");
     let name = file.to_str().unwrap();
     for (text, expected) in [
-        (GOOD.replace("\"pause\"", "\"crash\""), format!("{name}:8: /steps/1/do: step 2: `crash` needs state kept")),
+        (GOOD.replace("\"pause\"", "\"drill\""), format!("{name}:8: /steps/1/do: step 2: `drill`: this version of")),
         (GOOD.replace("{ \"id\": \"a\" }", "{ \"id\": \"a\" "), format!("{name}:4: not JSON: ")),
     ] {
         std::fs::write(&file, text).unwrap();

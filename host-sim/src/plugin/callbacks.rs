@@ -1,6 +1,7 @@
 //! What the plugin calls: the five callbacks of `vmsf_host`, turned into the safe trait [`Host`].
 
 use std::ffi::{CStr, c_char, c_void};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +29,31 @@ pub struct Event {
     pub json: String,
 }
 
-/// Work that the plugin asks of the host: an owned copy of `vmsf_operation`, without its secret.
+/// A token or credentials, which show no more of themselves than their length.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// Keeps these bytes to itself.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} secret bytes", self.0.len())
+    }
+}
+
+/// Work that the plugin asks of the host: an owned copy of `vmsf_operation`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// `VMSF_OP_…`.
@@ -45,6 +70,8 @@ pub struct Operation {
     pub server: u64,
     /// The request.
     pub json: String,
+    /// The credentials to authorize or join with, or the token that was given for the server; empty: none.
+    pub secret: Secret,
 }
 
 /// What the plugin calls. The header's rules for callbacks hold: be quick, and call no control member and no `poll`.
@@ -136,6 +163,18 @@ unsafe fn counted(text: *const c_char, len: usize) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Copies a counted secret of the plugin; NULL gives none.
+///
+/// # Safety
+/// `secret` is NULL or points to `len` bytes.
+unsafe fn counted_secret(secret: *const u8, len: usize) -> Secret {
+    if secret.is_null() {
+        return Secret::default();
+    }
+    // SAFETY: rule 10: the caller's promise.
+    Secret(unsafe { std::slice::from_raw_parts(secret, len) }.to_vec())
+}
+
 unsafe extern "C" fn on_event(ctx: *mut c_void, event: *const abi::vmsf_event) {
     // SAFETY: rule 3: `ctx` is handed back as given, never after `release`.
     let context = unsafe { context(ctx) };
@@ -154,8 +193,11 @@ unsafe extern "C" fn on_begin(ctx: *mut c_void, operation: *const abi::vmsf_oper
     let operation = unsafe { operation.read() };
     // SAFETY: rule 3: strings passed to callbacks are counted and live until the callback returns.
     let json = unsafe { counted(operation.json, operation.json_len) };
+    // SAFETY: rule 10: the secret is counted and lives until the callback returns; this host needs it longer, so it is copied.
+    let secret = unsafe { counted_secret(operation.secret, operation.secret_len) };
     let abi::vmsf_operation { kind, flags, attempt, id, deadline_ns, server, .. } = operation;
-    context.guard("begin", |host| host.begin(Operation { kind, flags, attempt, id, deadline_ns, server, json }));
+    context
+        .guard("begin", |host| host.begin(Operation { kind, flags, attempt, id, deadline_ns, server, json, secret }));
 }
 
 unsafe extern "C" fn on_log(ctx: *mut c_void, level: u32, target: *const c_char, text: *const c_char, len: usize) {

@@ -18,6 +18,8 @@ const DROP_STOP_MS: u32 = 10_000;
 /// Room for a report of faults; no JSON is larger (header, rule 14).
 const REPORT_BYTES: usize = 64 * 1024;
 
+/// Instead of a handle, where a member has that.
+const ALL_SERVERS: u64 = 0;
 /// How often a text that grows between two calls is fetched again.
 const TEXT_TRIES: u32 = 16;
 
@@ -282,10 +284,9 @@ impl Caller {
     pub fn join_cluster(&self, json: &str, secret: &[u8]) -> Outcome<u64> {
         let (text, len) = optional(json);
         let mut request = 0;
-        // SAFETY: class [any-thread, disk]; text and secret are counted and live during the call (rules 3 and 10).
-        let code = unsafe {
-            (self.api().join_cluster)(self.handle, text, len, secret.as_ptr(), secret.len(), &raw mut request)
-        };
+        let (secret, secret_len) = optional_secret(secret);
+        // SAFETY: class [any-thread, disk]; text and secret are counted, or NULL with 0, and live during the call (rules 3 and 10).
+        let code = unsafe { (self.api().join_cluster)(self.handle, text, len, secret, secret_len, &raw mut request) };
         self.check("join_cluster", code).map(|()| request)
     }
 
@@ -296,10 +297,10 @@ impl Caller {
     pub fn authorize(&self, server: u64, json: &str, secret: &[u8]) -> Outcome<u64> {
         let (text, len) = optional(json);
         let mut request = 0;
-        // SAFETY: class [any-thread, disk]; text and secret are counted and live during the call (rules 3 and 10).
-        let code = unsafe {
-            (self.api().authorize)(self.handle, server, text, len, secret.as_ptr(), secret.len(), &raw mut request)
-        };
+        let (secret, secret_len) = optional_secret(secret);
+        // SAFETY: class [any-thread, disk]; text and secret are counted, or NULL with 0, and live during the call (rules 3 and 10).
+        let code =
+            unsafe { (self.api().authorize)(self.handle, server, text, len, secret, secret_len, &raw mut request) };
         self.check("authorize", code).map(|()| request)
     }
 
@@ -311,12 +312,20 @@ impl Caller {
         self.request("deauthorize", self.api().deauthorize, server, json)
     }
 
-    /// Backs up one server, or all (0); gives the request id.
+    /// Backs up one server; gives the request id.
     ///
     /// # Errors
     /// As the header says.
     pub fn backup(&self, server: u64, json: &str) -> Outcome<u64> {
         self.request("backup", self.api().backup, server, json)
+    }
+
+    /// Backs up all servers, one after another; gives the request id.
+    ///
+    /// # Errors
+    /// As the header says.
+    pub fn backup_all(&self, json: &str) -> Outcome<u64> {
+        self.request("backup", self.api().backup, ALL_SERVERS, json)
     }
 
     /// Takes a server over by hand; gives the request id.
@@ -379,9 +388,9 @@ impl Caller {
     /// As the header says.
     pub fn complete(&self, op: u64, outcome: u32, json: &str, secret: &[u8]) -> Outcome<()> {
         let (text, len) = optional(json);
-        let token = if secret.is_empty() { std::ptr::null() } else { secret.as_ptr() };
-        // SAFETY: class [any-thread, disk]; text and secret are counted and live during the call (rules 3 and 10).
-        let code = unsafe { (self.api().complete)(self.handle, op, outcome, text, len, token, secret.len()) };
+        let (secret, secret_len) = optional_secret(secret);
+        // SAFETY: class [any-thread, disk]; text and secret are counted, or NULL with 0, and live during the call (rules 3 and 10).
+        let code = unsafe { (self.api().complete)(self.handle, op, outcome, text, len, secret, secret_len) };
         self.check("complete", code)
     }
 }
@@ -542,6 +551,11 @@ impl Drop for Instance {
 /// An optional JSON argument: "" is NULL with 0.
 fn optional(json: &str) -> (*const c_char, usize) {
     if json.is_empty() { (std::ptr::null(), 0) } else { (json.as_ptr().cast(), json.len()) }
+}
+
+/// An optional secret: an empty one is NULL with 0.
+fn optional_secret(secret: &[u8]) -> (*const u8, usize) {
+    if secret.is_empty() { (std::ptr::null(), 0) } else { (secret.as_ptr(), secret.len()) }
 }
 
 fn until_nul(bytes: &[u8]) -> String {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use super::{Action, Call, EventKind, Exception, HostAnswers, Scenario, Step};
+use super::{Action, Call, EventKind, Exception, HostAnswers, Mishap, Scenario, Step};
 
 /// The longest scenario: ten years.
 const MAX_MS: u64 = 10 * 365 * 86_400_000;
@@ -12,23 +12,16 @@ const DEFAULT_START: &str = "2026-01-01T00:00:00Z";
 const TIMES: [&str; 4] = ["at_ms", "from_ms", "every_ms", "until_ms"];
 const OPERATIONS: [&str; 6] = ["takeover", "restore", "backup", "authorize", "deauthorize", "join_cluster"];
 
-/// Steps of the format that this version of the library has nothing for, and what they need.
-const LATER: [(&str, &str); 12] = [
-    ("backup", "backups"),
-    ("backup_all", "backups"),
-    ("authorize", "authorization"),
-    ("deauthorize", "authorization"),
-    ("cluster_joined", "cluster membership"),
-    ("cluster_left", "cluster membership"),
-    ("maintenance", "maintenance"),
-    ("drill", "drills"),
-    ("restart", "state kept across starts"),
-    ("crash", "state kept across starts"),
-    ("corrupt_backup", "backups"),
-    ("corrupt_state", "state kept across starts"),
-];
-const CALLS: [&str; 3] = ["takeover", "restore", "cancel"];
-const OTHERS: [&str; 3] = ["configure", "pause", "utc_jump"];
+/// The one operation that is for no server.
+const FOR_NO_SERVER: &str = "join_cluster";
+
+/// Steps of the format that this version of the library has nothing for.
+const LATER: [(&str, &str); 2] = [("maintenance", "maintenance"), ("drill", "drills")];
+/// Calls for one server.
+const CALLS: [&str; 6] = ["takeover", "restore", "cancel", "backup", "authorize", "deauthorize"];
+/// Calls for no server.
+const CALLS_FOR_ALL: [&str; 3] = ["backup_all", "cluster_joined", "cluster_left"];
+const OTHERS: [&str; 7] = ["configure", "pause", "utc_jump", "restart", "crash", "corrupt_backup", "corrupt_state"];
 
 /// Kinds of trace lines and their keys besides `at_ms` and `kind`.
 const LINES: [(&str, &[&str]); 8] = [
@@ -191,7 +184,7 @@ impl Check {
         let name = self.text(&top, "name");
         let start = self.start(&top);
         let config = self.config(&top);
-        self.prepared(&top);
+        let prepared = self.flag(&top, "prepared");
         let host = self.host(&top);
         self.need(&top, "steps", "a list of steps");
         let steps = self.list(&top, "steps").iter().enumerate();
@@ -199,7 +192,8 @@ impl Check {
         let until_ms = self.number(&top, "until_ms", 0..=MAX_MS);
         let lines = self.list(&top, "expect").iter().enumerate();
         let expect = lines.filter_map(|(n, line)| self.line(n, line)).collect();
-        Some(Scenario { name: name?, start_utc_ms: start?, config: config?, host, steps, until_ms: until_ms?, expect })
+        let (name, start_utc_ms, config) = (name?, start?, config?);
+        Some(Scenario { name, start_utc_ms, config, prepared, host, steps, until_ms: until_ms?, expect })
     }
 
     fn start(&mut self, top: &Object<'_>) -> Option<i64> {
@@ -211,14 +205,6 @@ impl Check {
                 self.wrong(&top.place("start_utc"), &expected, &Value::from(text));
                 None
             }
-        }
-    }
-
-    fn prepared(&mut self, top: &Object<'_>) {
-        if !self.flag(top, "prepared") && self.faults.iter().all(|(at, _)| at != "/prepared") {
-            let text = "expected true: this version of the library takes cluster, authorization and backups as given, \
-                        so only prepared scenarios tell the truth";
-            self.fault("/prepared", text);
         }
     }
 
@@ -244,24 +230,29 @@ impl Check {
     }
 
     fn exception(&mut self, entry: &Value, at: &str, keys: &[&str]) -> Option<Exception> {
-        let entry = self.object(entry, at, keys)?;
+        let for_server = entry.get("operation").is_none_or(|name| name != FOR_NO_SERVER);
+        let keys: Vec<&str> = keys.iter().copied().filter(|key| for_server || *key != "server").collect();
+        let entry = self.object(entry, at, &keys)?;
         let operation = self.text(&entry, "operation");
         if let Some(name) = operation.as_ref().filter(|name| !OPERATIONS.contains(&name.as_str())) {
             let expected = format!("an operation: {}", OPERATIONS.join(", "));
             self.wrong(&entry.place("operation"), &expected, &Value::from(name.as_str()));
         }
-        let server = self.server(&entry);
+        let server = if for_server { Some(self.server(&entry)) } else { None };
         let times = if entry.has("times") { self.number(&entry, "times", 1..=u64::from(u32::MAX)) } else { Some(1) };
         let error = self.optional_text(&entry, "error").unwrap_or_else(|| "failed as the scenario says".to_owned());
-        Some(Exception { operation: operation?, server: server?, times: times?, error })
+        let server = match server {
+            Some(named) => Some(named?),
+            None => None,
+        };
+        Some(Exception { operation: operation?, server, times: times?, error })
     }
 
     fn step(&mut self, n: usize, value: &Value) -> Option<Step> {
         let at = format!("/steps/{n}");
         let name = value.get("do").and_then(Value::as_str).unwrap_or_default();
-        if let Some((name, need)) = LATER.iter().find(|(later, _)| *later == name) {
-            let text =
-                format!("step {}: `{name}` needs {need}, which this version of the library does not have", n + 1);
+        if let Some((name, what)) = LATER.iter().find(|(later, _)| *later == name) {
+            let text = format!("step {}: `{name}`: this version of the library has no {what}", n + 1);
             self.fault(&format!("{at}/do"), text);
             return None;
         }
@@ -269,7 +260,9 @@ impl Check {
             "configure" => &["config"],
             "pause" => &["ms", "lost"],
             "utc_jump" => &["ms"],
+            "restart" | "crash" | "corrupt_state" => &[],
             call if CALLS.contains(&call) => &["server", "actor"],
+            call if CALLS_FOR_ALL.contains(&call) => &["actor"],
             _ => &["server"],
         };
         let step = self.object(value, &at, &[&["do"], own, &TIMES[..]].concat())?;
@@ -312,22 +305,33 @@ impl Check {
                 Some(Action::Pause { ms: ms?, lost })
             }
             "utc_jump" => self.utc_jump(step),
-            "takeover" | "restore" | "cancel" => {
-                let (server, actor) = (self.server(step), self.optional_text(step, "actor"));
-                let server = server?;
-                Some(Action::Call(match name.as_str() {
-                    "takeover" => Call::Takeover { server, actor },
-                    "restore" => Call::Restore { server, actor },
-                    _ => Call::Cancel { server, actor },
-                }))
-            }
+            "restart" => Some(Action::Mishap(Mishap::Restart)),
+            "crash" => Some(Action::Mishap(Mishap::Crash)),
+            "corrupt_backup" => Some(Action::Mishap(Mishap::CorruptBackup { server: self.server(step)? })),
+            "corrupt_state" => Some(Action::Mishap(Mishap::CorruptState)),
+            call if CALLS.contains(&call) || CALLS_FOR_ALL.contains(&call) => self.call(step, call).map(Action::Call),
             _ => {
                 let events = EventKind::ALL.map(EventKind::name);
-                let expected = [&events[..], &CALLS, &OTHERS].concat().join(", ");
+                let expected = [&events[..], &CALLS, &CALLS_FOR_ALL, &OTHERS].concat().join(", ");
                 self.wrong(&step.place("do"), &format!("one of {expected}"), &Value::from(name));
                 None
             }
         }
+    }
+
+    fn call(&mut self, step: &Object<'_>, name: &str) -> Option<Call> {
+        let server = if CALLS.contains(&name) { self.server(step) } else { None };
+        let actor = self.optional_text(step, "actor");
+        Some(match name {
+            "takeover" => Call::Takeover { server: server?, actor },
+            "restore" => Call::Restore { server: server?, actor },
+            "cancel" => Call::Cancel { server: server?, actor },
+            "backup" => Call::Backup { server: server?, actor },
+            "authorize" => Call::Authorize { server: server?, actor },
+            "deauthorize" => Call::Deauthorize { server: server?, actor },
+            "backup_all" => Call::BackupAll { actor },
+            other => Call::Cluster { joined: other == "cluster_joined", actor },
+        })
     }
 
     fn utc_jump(&mut self, step: &Object<'_>) -> Option<Action> {
