@@ -22,7 +22,7 @@
 //! | [`log`] | entries in words and JSON, the limit on repetition; `log::store` keeps them on disk | clocks; be called with the core's lock held |
 //! | [`status`] | the status in JSON and in sentences | lock, clock, file |
 //! | [`diagnostics`] | the `log` facade, bridged to the host | be called with a lock held |
-//! | [`state`] | the state directory: lock, durable state and kept configuration in two generations each | be called with the core's lock held |
+//! | [`state`] | the state directory: lock, durable state, kept configuration and tokens in two generations each | be called with the core's lock held |
 //! | [`recordings`] | writes the recordings parameter into a settings text | files; any byte but the one line |
 //! | [`backup`] | the settings backups on disk: today only `newest` is called, the rest waits for the operation | clocks; be called with a lock held |
 //! | [`secret`] | credentials and tokens in memory: copied once, wiped | show, write or copy them in passing |

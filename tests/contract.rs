@@ -3,7 +3,8 @@
 #[path = "support/rig.rs"]
 mod rig;
 
-use std::ffi::c_char;
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{null, null_mut};
 
 use rig::{Probe, Rig, SECOND, abi, call, config, create, expect, handshake, name, options, shake};
@@ -82,6 +83,85 @@ fn release_is_not_called_when_create_failed() {
         assert!(create(&probe.table(false), bad).is_err());
     }
     assert_eq!(probe.released(), 0);
+}
+
+thread_local! {
+    /// The extension that the host of this thread gives, and what it was asked for.
+    static EXTENSION: Cell<*const c_void> = const { Cell::new(null()) };
+    static ASKED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+unsafe extern "C" fn get_extension(_: *mut c_void, id: *const c_char) -> *const c_void {
+    // SAFETY: rule 3: NUL-terminated, and lives until the callback returns.
+    ASKED.with_borrow_mut(|asked| asked.push(unsafe { CStr::from_ptr(id) }.to_str().unwrap().to_owned()));
+    EXTENSION.get()
+}
+
+unsafe extern "C" fn store(_: *mut c_void, _: *const c_char, _: usize, _: *const u8, _: usize) -> abi::vmsf_result {
+    abi::VMSF_OK
+}
+
+unsafe extern "C" fn load(
+    _: *mut c_void,
+    _: *const c_char,
+    _: usize,
+    _: *mut u8,
+    _: usize,
+    _: *mut usize,
+) -> abi::vmsf_result {
+    abi::VMSF_ERR_NOT_FOUND
+}
+
+unsafe extern "C" fn remove(_: *mut c_void, _: *const c_char, _: usize) -> abi::vmsf_result {
+    abi::VMSF_OK
+}
+
+/// A table for secrets, changed, as the extension of this thread's host.
+fn offer_secrets(change: impl FnOnce(&mut abi::vmsf_secrets)) {
+    let struct_size = size_of::<abi::vmsf_secrets>() as u32;
+    let mut table =
+        abi::vmsf_secrets { struct_size, reserved: 0, store: Some(store), load: Some(load), remove: Some(remove) };
+    change(&mut table);
+    EXTENSION.set(std::ptr::from_ref(Box::leak(Box::new(table))).cast());
+}
+
+#[test]
+fn the_extension_for_secrets_is_asked_for_once_in_a_life_inside_create() {
+    for offers in [false, true] {
+        if offers {
+            offer_secrets(|_| ());
+        }
+        let (directory, probe) = (tempfile::tempdir().unwrap(), Probe::new());
+        let host = abi::vmsf_host { get_extension: Some(get_extension), ..probe.table(true) };
+        let p = create(&host, &options(&directory, &config(&["a"]))).unwrap();
+        assert_eq!(ASKED.take(), [abi::VMSF_EXT_SECRETS]);
+        let rig = Rig { p, probe, directory, drives: true };
+        expect(rig.start(), abi::VMSF_OK, "start");
+        expect(rig.poll(SECOND).0, abi::VMSF_OK, "poll");
+        drop(rig);
+        assert_eq!(ASKED.take(), [""; 0]);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_extension_for_secrets_is_named_by_create() {
+    type Change = fn(&mut abi::vmsf_secrets);
+    let cases: [(Change, &str); 5] = [
+        (|table| table.struct_size -= 1, "vmsf_secrets.struct_size"),
+        (|table| table.reserved = 1, "vmsf_secrets.reserved"),
+        (|table| table.store = None, "vmsf_secrets.store"),
+        (|table| table.load = None, "vmsf_secrets.load"),
+        (|table| table.remove = None, "vmsf_secrets.remove"),
+    ];
+    let (directory, probe) = (tempfile::tempdir().unwrap(), Probe::new());
+    let host = abi::vmsf_host { get_extension: Some(get_extension), ..probe.table(true) };
+    for (change, named) in cases {
+        offer_secrets(change);
+        let (code, text) = create(&host, &options(&directory, &config(&["a"]))).unwrap_err();
+        assert_eq!(code, "VMSF_ERR_INVALID", "{named}");
+        assert!(text.contains(named), "{named} is not in: {text}");
+    }
+    assert_eq!((probe.released(), directory.path().read_dir().unwrap().count()), (0, 0));
 }
 
 /// A struct of the future: what this plugin knows, and more.

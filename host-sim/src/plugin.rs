@@ -7,11 +7,12 @@
 //! * [`find`]: where the library lies.
 //! * [`Plugin`]: the loaded library, after negotiation. [`Instance`]: one instance, which stops and destroys itself.
 //! * [`Caller`]: the members that any thread may call, also from inside a callback.
-//! * [`Host`]: what the plugin calls.
+//! * [`Host`]: what the plugin calls; [`SecretsHost`]: what it calls of a host that keeps the tokens.
 
 mod callbacks;
 mod find;
 mod instance;
+mod secrets;
 
 use std::ffi::{CStr, c_char};
 use std::fmt;
@@ -24,6 +25,7 @@ use vms_failover_abi as abi;
 pub use callbacks::{Event, Host, Operation, Secret};
 pub use find::{ENV_LIBRARY, Places, find};
 pub use instance::{Caller, CreateOptions, Instance, Mode};
+pub use secrets::SecretsHost;
 
 /// Why there is no plugin to talk to.
 #[derive(Debug)]

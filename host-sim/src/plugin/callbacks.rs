@@ -1,4 +1,4 @@
-//! What the plugin calls: the five callbacks of `vmsf_host`, turned into the safe trait [`Host`].
+//! What the plugin calls: the callbacks of `vmsf_host`, turned into the safe trait [`Host`].
 
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use vms_failover_abi as abi;
 
 use super::Mode;
+use super::secrets::{SecretsHost, on_get_extension};
 
 /// A log entry, change or alarm that the plugin reports: an owned copy of `vmsf_event`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +89,10 @@ pub trait Host: Send + Sync {
     fn wake(&self, next_ns: u64) {
         let _ = next_ns;
     }
+    /// This host as a keeper of tokens, if it is one; asked in `create` and before every call of it.
+    fn secrets(&self) -> Option<&dyn SecretsHost> {
+        None
+    }
 }
 
 /// What `ctx` points to.
@@ -126,18 +131,22 @@ impl Context {
             begin: Some(on_begin),
             wake: if drives { Some(on_wake) } else { None },
             release: Some(on_release),
-            get_extension: None,
+            get_extension: Some(on_get_extension),
             reserved: [0; 2],
         }
     }
 
     /// Runs a callback; a panic of the host stays on the host's side of the border.
-    fn guard(&self, what: &'static str, body: impl FnOnce(&dyn Host)) {
-        let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(self.host.as_ref()))) else { return };
+    pub(super) fn guard<T>(&self, what: &'static str, body: impl FnOnce(&dyn Host) -> T) -> Option<T> {
+        let panic = match catch_unwind(AssertUnwindSafe(|| body(self.host.as_ref()))) {
+            Ok(result) => return Some(result),
+            Err(panic) => panic,
+        };
         let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert_with(|| format!("the host panicked in `{what}`: {text}"));
+        None
     }
 }
 
@@ -145,7 +154,7 @@ impl Context {
 ///
 /// # Safety
 /// `ctx` is the pointer given in [`Context::table`] and the instance has not been destroyed.
-unsafe fn context<'a>(ctx: *mut c_void) -> &'a Context {
+pub(super) unsafe fn context<'a>(ctx: *mut c_void) -> &'a Context {
     // SAFETY: the caller's promise; `Instance` keeps the context alive until `destroy` has returned (rule 13).
     unsafe { &*ctx.cast::<Context>().cast_const() }
 }
@@ -154,7 +163,7 @@ unsafe fn context<'a>(ctx: *mut c_void) -> &'a Context {
 ///
 /// # Safety
 /// `text` is NULL or points to `len` bytes.
-unsafe fn counted(text: *const c_char, len: usize) -> String {
+pub(super) unsafe fn counted(text: *const c_char, len: usize) -> String {
     if text.is_null() {
         return String::new();
     }
