@@ -35,3 +35,10 @@ fn no_line_is_wider_than_asked_in_the_timeline() {
         assert!(timeline.lines().all(|line| line.chars().count() <= 80), "{name}:\n{story}");
     }
 }
+
+#[test]
+fn the_stories_of_a_run_of_backups_and_of_a_second_life_are_the_golden_ones() {
+    let golden = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explain_lives.txt")).unwrap();
+    let stories = ["backup_all.json", "crash_in_backup.json", "restart_in_restore.json"].map(explained).join("\n");
+    assert_eq!(stories, golden, "the new text:\n{stories}");
+}
