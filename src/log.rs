@@ -47,6 +47,8 @@ pub enum Subject {
     LogGap(u64, u64),
     /// A server that the given configuration drops is kept until its takeover is over.
     ConfigKept(String),
+    /// That takeover is over, and the server is gone from the configuration.
+    ConfigFollowed(String),
     /// The instance has panicked.
     Poisoned(String),
 }
@@ -146,10 +148,11 @@ impl Entry {
             Subject::ConfigKept(id) => alarm(
                 "config_kept",
                 format!(
-                    "server '{id}' is taken over and stays in the configuration: remove or readdress it after its restore"
+                    "server '{id}' is taken over and stays in the configuration as it was until its takeover is over"
                 ),
                 json!({ "server": id }),
             ),
+            Subject::ConfigFollowed(id) => Draft { details: json!({ "server": id }), ..ended("config_kept") },
             Subject::Poisoned(why) => Draft {
                 kind: abi::VMSF_EVENT_POISONED,
                 severity: abi::VMSF_SEVERITY_ALARM,
