@@ -444,6 +444,7 @@ impl Core {
                 (entry.at, entry.utc_ms) = (now.mono, now.utc_ms);
             }
         }
+        self.forget_errands();
         let mut out = self.decide();
         self.engine.start(now.mono, &mut out);
         self.record(out, now);
