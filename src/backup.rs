@@ -113,10 +113,7 @@ impl Folder {
     pub fn begin(&self, operation: u64, last_number: u64) -> Result<PathBuf, Error> {
         self.make()?;
         let highest = self.highest()?.max(last_number);
-        let resumed = self.known()?.into_iter().find(|known| match known {
-            Known::Incoming { number, operation: of } => *of == operation && *number > highest,
-            _ => false,
-        });
+        let resumed = self.written_for(operation)?.filter(|known| known.number() > highest);
         let number = highest.saturating_add(1);
         if number > LAST_NUMBER {
             return Err(disk::wrong(&self.path, "has used up all numbers of backups"));
@@ -125,6 +122,11 @@ impl Folder {
         let path = self.path.join(incoming.file_name());
         self.clean(Some(&path))?;
         Ok(path)
+    }
+
+    /// The file into which the host has begun to write for this operation, in this life or an earlier one. None if it has not begun.
+    pub fn incoming(&self, operation: u64) -> Result<Option<PathBuf>, Error> {
+        Ok(self.written_for(operation)?.map(|known| self.path.join(known.file_name())))
     }
 
     /// The published backups by their names, newest first, whatever their condition. Empty where there is no folder.
@@ -179,6 +181,11 @@ impl Folder {
     fn backup(&self, name: Name, manifest: Manifest) -> Backup {
         let Manifest { size, sha256, time, .. } = manifest;
         Backup { number: name.number, path: self.archive(name), size, sha256, time }
+    }
+
+    fn written_for(&self, operation: u64) -> Result<Option<Known>, Error> {
+        let its = |known: &Known| matches!(known, Known::Incoming { operation: of, .. } if *of == operation);
+        Ok(self.known()?.into_iter().filter(its).max_by_key(|known| known.number()))
     }
 
     /// The highest number in use, 0 for none. A manifest alone doesn't count: a crash left it, and its attempt may go on.
@@ -236,6 +243,12 @@ pub fn newest(backup_directory: &Path, server_id: &str) -> Option<Newest> {
     let name = folder.list().ok()?.into_iter().find(is_plain)?;
     let manifest = Manifest::read(&folder.manifest(name), server_id, name).ok();
     Some(Newest { path: folder.archive(name), sha256: manifest.map(|manifest| manifest.sha256) })
+}
+
+/// Bytes hashed and syncs made by this thread so far.
+#[cfg(test)]
+pub fn counted() -> (u64, u32) {
+    (digest::HASHED.with(|hashed| hashed.get()), disk::SYNCS.with(|syncs| syncs.get()))
 }
 
 #[cfg(test)]

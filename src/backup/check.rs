@@ -72,21 +72,25 @@ pub enum Condition {
     /// As at its last check, which was good.
     Good(Backup),
     /// Whole by its manifest, but never hashed, or changed since.
-    Unchecked,
+    Unchecked(Backup),
     /// Not to be used.
     Flawed(Flaw),
+    /// Deleted since it was listed.
+    Gone,
 }
 
 /// Looks at one backup: two `lstat` and the small manifest, no hashing.
 pub fn look(folder: &Folder, name: Name, checks: &Checks) -> Condition {
     match seen(folder, name) {
+        // Retention takes the archive first, so one of which only the manifest is missing was not deleted by it.
+        Err(_) if disk::exists(&folder.archive(name)).is_ok_and(|exists| !exists) => Condition::Gone,
         Err(flaw) => Condition::Flawed(flaw),
         Ok((stamp, manifest)) => match checks.0.get(&name) {
             Some(checked) if checked.stamp == stamp && checked.sha256 == manifest.sha256 => match &checked.flaw {
                 None => Condition::Good(folder.backup(name, manifest)),
                 Some(flaw) => Condition::Flawed(flaw.clone()),
             },
-            _ => Condition::Unchecked,
+            _ => Condition::Unchecked(folder.backup(name, manifest)),
         },
     }
 }

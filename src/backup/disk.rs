@@ -130,12 +130,26 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), Fault> {
     if exists(to)? {
         return Err(Fault::Final(wrong(to, "is already there")));
     }
+    if is_held(to) {
+        return Err(Fault::Busy(wrong(to, "is held by another process")));
+    }
     fs::rename(from, to).map_err(|error| {
         let text = Error::io(&format!("cannot rename {} to", from.display()), to, &error);
         // ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION: a virus scanner, most often.
         let shared = cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33));
         if shared { Fault::Busy(text) } else { Fault::Final(text) }
     })
+}
+
+#[cfg(not(test))]
+fn is_held(_: &Path) -> bool {
+    false
+}
+
+/// For tests: in a folder in which a file `held` lies, every rename finds the file held by another process.
+#[cfg(test)]
+fn is_held(path: &Path) -> bool {
+    path.with_file_name("held").exists()
 }
 
 /// Removes a file, link or pipe itself; of a directory only an empty one. What is not there is removed.

@@ -102,7 +102,8 @@ impl Folder {
                     good >= kept || damaged > kept
                 }
                 // It may be good.
-                Condition::Flawed(Flaw::Unreadable(_)) | Condition::Unchecked => good >= kept,
+                Condition::Flawed(Flaw::Unreadable(_)) | Condition::Unchecked(_) => good >= kept,
+                Condition::Gone => false,
             };
             // A link or a folder with an archive's name was put there by somebody.
             if in_excess && disk::plain(&self.archive(*name)).is_ok_and(|plain| plain.is_ok()) {

@@ -108,33 +108,45 @@ pub enum Pick {
 }
 
 /// Finds the newest good backup, hashing in slices whatever is not as at its last check. It always ends: nothing is hashed twice.
+///
+/// It only reads, so it may run beside a publish and its retention: a backup that another job has checked meanwhile is not read on, and while
+/// listed ones are deleted under it, it looks again.
 #[derive(Debug)]
 pub struct Find {
     folder: Folder,
     /// What this job has found not to be usable, whatever a later look would say.
     given_up: Vec<(Name, Flaw)>,
     verify: Option<Verify>,
+    lists_left: u8,
 }
+
+/// How often a search looks again because files are deleted under it: a network share may list for a while what is long gone.
+const LISTS_MAX: u8 = 8;
 
 impl Find {
     pub(super) fn new(folder: Folder) -> Find {
-        Find { folder, given_up: Vec::new(), verify: None }
+        Find { folder, given_up: Vec::new(), verify: None, lists_left: LISTS_MAX }
     }
 
     /// Hashes at most `budget` bytes; notes what it found in `checks`. The pick it ends with is never `NeedsCheck`.
     pub fn step(&mut self, budget: u64, checks: &mut Checks) -> Progress<Result<Choice, Error>> {
-        if let Some(verify) = &mut self.verify {
+        let read_on = |verify: &Verify| !matches!(check::look(&self.folder, verify.name(), checks), Condition::Good(_));
+        if let Some(verify) = self.verify.as_mut().filter(|verify| read_on(verify)) {
             let name = verify.name();
             let verified = match verify.step(budget) {
                 Progress::Done(verified) => verified,
                 Progress::More => return Progress::More,
                 Progress::Busy(error) => return Progress::Busy(error),
             };
-            self.verify = None;
             self.take(name, verified, checks);
         }
+        self.verify = None;
         let choice = match self.folder.choose(checks, &self.given_up) {
-            Ok(choice) => choice,
+            Ok((_, true)) if self.lists_left > 0 => {
+                self.lists_left -= 1;
+                return Progress::More;
+            }
+            Ok((choice, _)) => choice,
             Err(error) => return Progress::Done(Err(error)),
         };
         let Pick::NeedsCheck(name) = choice.pick else { return Progress::Done(Ok(choice)) };
@@ -159,23 +171,28 @@ impl Find {
 impl Folder {
     /// The newest good backup by what is known of each without hashing.
     pub fn newest_good(&self, checks: &Checks) -> Result<Choice, Error> {
-        self.choose(checks, &[])
+        Ok(self.choose(checks, &[])?.0)
     }
 
-    fn choose(&self, checks: &Checks, given_up: &[(Name, Flaw)]) -> Result<Choice, Error> {
-        let mut skipped = Vec::new();
+    /// True if a backup was deleted between the list and the look: then a newer one may have been published that the list lacks.
+    fn choose(&self, checks: &Checks, given_up: &[(Name, Flaw)]) -> Result<(Choice, bool), Error> {
+        let (mut skipped, mut gone) = (Vec::new(), false);
         for name in self.list()? {
             let earlier = || given_up.iter().find(|(other, _)| *other == name).map(|(_, flaw)| flaw.clone());
             let flaw = match check::look(self, name, checks) {
-                Condition::Good(backup) => return Ok(Choice { pick: Pick::Good(backup), skipped }),
+                Condition::Good(backup) => return Ok((Choice { pick: Pick::Good(backup), skipped }, gone)),
                 Condition::Flawed(flaw) => flaw,
-                Condition::Unchecked => match earlier() {
+                Condition::Gone => {
+                    gone = true;
+                    continue;
+                }
+                Condition::Unchecked(_) => match earlier() {
                     Some(flaw) => flaw,
-                    None => return Ok(Choice { pick: Pick::NeedsCheck(name), skipped }),
+                    None => return Ok((Choice { pick: Pick::NeedsCheck(name), skipped }, gone)),
                 },
             };
             skipped.push(Skipped { path: self.archive(name), flaw });
         }
-        Ok(Choice { pick: Pick::None, skipped })
+        Ok((Choice { pick: Pick::None, skipped }, gone))
     }
 }

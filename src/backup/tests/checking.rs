@@ -152,3 +152,28 @@ fn a_manifest_that_is_none_leaves_the_hash_out() {
         assert_eq!(newest(root.path(), "a").unwrap().sha256, None, "{manifest}");
     }
 }
+
+#[test]
+fn a_search_does_not_read_on_what_another_job_has_checked_meanwhile() {
+    let mut place = Place::with(1);
+    let checks = std::mem::take(&mut place.checks);
+    let mut find = place.folder.find();
+    for _ in 0..3 {
+        assert_eq!(find.step(1, &mut place.checks), Progress::More);
+    }
+    let before = counted().0;
+    let Progress::Done(choice) = find.step(1, &mut checks.clone()) else { panic!("it reads on") };
+    assert!(matches!(choice.unwrap().pick, Pick::Good(backup) if backup.number == 1));
+    assert_eq!(counted().0, before);
+}
+
+#[test]
+fn one_that_is_deleted_after_it_was_listed_is_gone_not_damaged() {
+    let mut place = Place::with(2);
+    let name = place.name(1);
+    fs::remove_file(place.manifest(1)).unwrap();
+    assert!(matches!(place.folder.look(name, &place.checks), Condition::Flawed(Flaw::Damaged(_))));
+    fs::remove_file(place.archive(1)).unwrap();
+    assert_eq!(place.folder.look(name, &place.checks), Condition::Gone);
+    assert_eq!(place.find().skipped, []);
+}

@@ -148,3 +148,13 @@ fn no_folder_is_no_backup() {
     assert_eq!(place.folder.retain(1, &mut place.checks).unwrap(), Removed::default());
     assert_eq!(newest(place.root.path(), "cam-1"), None);
 }
+
+#[test]
+fn the_file_of_an_operation_is_found_again_once_its_host_has_begun_to_write() {
+    let place = Place::with(1);
+    let incoming = place.folder.begin(7, 0).unwrap();
+    assert_eq!(place.folder.incoming(7).unwrap(), None);
+    fs::write(&incoming, "x").unwrap();
+    assert_eq!(place.folder.incoming(7).unwrap(), Some(incoming));
+    assert_eq!(place.folder.incoming(8).unwrap(), None);
+}
