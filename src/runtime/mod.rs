@@ -8,6 +8,7 @@ pub mod clock;
 pub mod configure;
 mod core;
 mod durable;
+pub mod files;
 mod inbox;
 mod reading;
 mod request;
