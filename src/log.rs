@@ -47,6 +47,17 @@ pub enum Subject {
     LogGap(u64, u64),
     /// A server that the given configuration drops is kept until its takeover is over.
     ConfigKept(String),
+    /// That takeover is over, and the server is gone from the configuration.
+    ConfigFollowed(String),
+    /// Another configuration is in force: how many servers it has, and how many of them are new and gone.
+    Configured {
+        /// All.
+        servers: usize,
+        /// New ones.
+        added: usize,
+        /// Gone ones.
+        removed: usize,
+    },
     /// The instance has panicked.
     Poisoned(String),
 }
@@ -146,9 +157,16 @@ impl Entry {
             Subject::ConfigKept(id) => alarm(
                 "config_kept",
                 format!(
-                    "server '{id}' is taken over and stays in the configuration: remove or readdress it after its restore"
+                    "server '{id}' is taken over and stays in the configuration as it was until its takeover is over"
                 ),
                 json!({ "server": id }),
+            ),
+            Subject::ConfigFollowed(id) => Draft { details: json!({ "server": id }), ..ended("config_kept") },
+            Subject::Configured { servers, added, removed } => note(
+                abi::VMSF_SEVERITY_INFO,
+                "configured",
+                format!("another configuration is in force: {servers} servers, {added} of them new, {removed} gone"),
+                json!({ "servers": servers, "added": added, "removed": removed }),
             ),
             Subject::Poisoned(why) => Draft {
                 kind: abi::VMSF_EVENT_POISONED,

@@ -48,14 +48,22 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
     let document = load(&store, &mut first_words)?;
     // A configuration that is given is the cure for a damaged one.
     let before = kept_config(&store, given.is_none(), &mut first_words)?;
+    let was_given = given.is_some();
     let mut config = match (given, &before) {
         (Some(given), _) => given,
         (None, Some(before)) => before.clone(),
         (None, None) => return Err(no_config()),
     };
-    if let Some(document) = &document {
+    let mut document = document;
+    if let Some(document) = &mut document {
         let before = before.as_ref().map_or(&[][..], |before| &before.monitored_servers);
-        keep_what_is_taken_over(&mut config, before, document, &mut first_words)?;
+        let named = |id: &String| config.monitored_servers.iter().any(|server| server.id == *id);
+        if was_given {
+            // The word of an earlier configuration is taken back by the new one.
+            document.leaving.retain(|id| !named(id));
+        }
+        let kept = keep_what_is_taken_over(&mut config, before, document, &mut first_words)?;
+        document.leaving.extend(kept);
     }
     let reserved = document.as_ref().map_or(1, |document| document.reserved_seq);
     let settings = Settings { sync: durability == Durability::Full, ..Settings::default() };
@@ -93,14 +101,14 @@ fn load(store: &Store, first_words: &mut Vec<Subject>) -> Result<Option<Document
     })
 }
 
-/// The given configuration may drop or readdress a server that is taken over: it stays as it is until that is over.
+/// The given configuration may drop or readdress a server that is taken over: it stays as it is until that is over. Gives those dropped.
 fn keep_what_is_taken_over(
     config: &mut Config,
     before: &[MonitoredServer],
     document: &Document,
     first_words: &mut Vec<Subject>,
-) -> Result<(), Rejected> {
-    let mut kept = false;
+) -> Result<Vec<String>, Rejected> {
+    let (mut kept, mut leaving) = (false, Vec::new());
     for id in document.memory.undroppable() {
         let new = config.monitored_servers.iter_mut().find(|server| server.id == *id);
         let address = document.addresses.get(id).map(|(host, port)| (host, *port));
@@ -117,7 +125,10 @@ fn keep_what_is_taken_over(
         })?;
         match new {
             Some(new) => *new = old.clone(),
-            None => config.monitored_servers.push(old.clone()),
+            None => {
+                config.monitored_servers.push(old.clone());
+                leaving.push(id.clone());
+            }
         }
         kept = true;
         first_words.push(Subject::ConfigKept(id.clone()));
@@ -127,7 +138,7 @@ fn keep_what_is_taken_over(
         let together = serde_json::from_str(&config.to_json()).unwrap_or_default();
         *config = Config::check(&together).map_err(Rejected::Faults)?;
     }
-    Ok(())
+    Ok(leaving)
 }
 
 /// Names the running boot of the machine, where the system has a name for it.

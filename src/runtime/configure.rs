@@ -39,11 +39,36 @@ impl From<ParseError> for Rejected {
 impl Runtime {
     /// Replaces the configuration by the one in `json`.
     pub fn configure(&self, json: &[u8], dry_run: bool) -> Result<(), Rejected> {
-        self.bring_in(Config::parse(json)?, dry_run)
+        let _configuring = self.configuring.lock();
+        let next = Config::parse(json)?;
+        let named: Vec<String> = next.monitored_servers.iter().map(|server| server.id.clone()).collect();
+        self.bring_in(next, dry_run)?;
+        if !dry_run {
+            let mut core = self.core.lock();
+            named.iter().for_each(|id| core.no_longer_leaves(id, false, self.now()));
+        }
+        Ok(())
+    }
+
+    /// Removes the servers that a configuration dropped while they were taken over, once that is over. Where it fails, the next turn tries again.
+    pub(super) fn follow_the_configuration(&self) {
+        let gone = self.core.lock().gone_servers();
+        if gone.is_empty() {
+            return;
+        }
+        let Some(_configuring) = self.configuring.try_lock() else { return };
+        let (before, mut next) = (self.config(), Config::clone(&self.config()));
+        next.monitored_servers.retain(|server| !gone.contains(&server.id));
+        if next != *before && self.bring_in(next, false).is_err() {
+            return;
+        }
+        let mut core = self.core.lock();
+        gone.iter().for_each(|id| core.no_longer_leaves(id, true, self.now()));
     }
 
     /// Changes the configuration by the edit in `json`.
     pub fn edit(&self, json: &[u8], dry_run: bool) -> Result<(), Rejected> {
+        let _configuring = self.configuring.lock();
         let edit = config::document(json)?;
         let next = self.config().edited(&edit).map_err(Rejected::Faults)?;
         self.bring_in(next, dry_run)

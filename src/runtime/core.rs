@@ -116,6 +116,8 @@ pub struct Core {
     write_again_at: Option<Mono>,
     /// To be said when monitoring begins.
     first_words: Vec<Subject>,
+    /// Servers that go when their takeover is over.
+    leaving: BTreeSet<String>,
     /// What the file worker is to do.
     pub errands: Errands,
     /// Credentials and tokens that wait for the operation or the disk that they are for.
@@ -168,6 +170,7 @@ impl Core {
             unconfirmed: Vec::new(),
             write_again_at: None,
             first_words: Vec::new(),
+            leaving: BTreeSet::new(),
             errands: Errands::default(),
             secrets: Secrets::default(),
         }
@@ -262,6 +265,7 @@ impl Core {
         };
         let key = |id: &String| servers.by_id(id).map(|entry| entry.mailbox.key()).filter(|_| known(id));
         self.engine.recall(document.memory.renamed(key))?;
+        self.leaving = document.leaving;
         for (id, op) in document.unwanted_tokens {
             self.secrets.unwanted.insert(op, id.into());
         }
@@ -312,6 +316,25 @@ impl Core {
             Some((key, Arc::clone(&entry.named.id), self.engine.access(key)?))
         };
         servers.in_order().filter_map(access).collect()
+    }
+
+    /// The servers whose takeover is over and which a configuration has dropped meanwhile.
+    pub fn gone_servers(&self) -> Vec<String> {
+        let over = |id: &&String| match self.servers.by_id(id) {
+            Some(entry) => self.check_drop(entry.mailbox.key()).is_ok(),
+            None => true,
+        };
+        self.leaving.iter().filter(over).cloned().collect()
+    }
+
+    /// A server stays after all, or is gone.
+    pub fn no_longer_leaves(&mut self, id: &str, gone: bool, now: Now) {
+        if self.leaving.remove(id) {
+            self.version += 1;
+            if gone {
+                self.number(None, Subject::ConfigFollowed(id.to_owned()), now);
+            }
+        }
     }
 
     /// Says this first when monitoring begins.
@@ -369,6 +392,7 @@ impl Core {
             next_id: self.engine.next_free_id() + ID_MARGIN,
             reserved_seq: self.next_seq + SEQ_BLOCK,
             accepted: self.pending.iter().filter_map(|call| accepted::of(&call.command, &self.servers)).collect(),
+            leaving: self.leaving.clone(),
             unwanted_tokens: self.secrets.unwanted.iter().map(|(op, id)| (id.to_string(), *op)).collect(),
             memory,
         };
@@ -420,6 +444,7 @@ impl Core {
                 (entry.at, entry.utc_ms) = (now.mono, now.utc_ms);
             }
         }
+        self.forget_errands();
         let mut out = self.decide();
         self.engine.start(now.mono, &mut out);
         self.record(out, now);
@@ -628,6 +653,9 @@ impl Core {
         self.feed(input_of(call), now);
         self.incoming = None;
         let old = std::mem::replace(&mut self.servers, Arc::clone(servers));
+        let (all, removed) = (self.servers.in_order().count(), gone.len());
+        let added = self.servers.in_order().filter(|entry| !old.has(entry.mailbox.key())).count();
+        self.number(None, Subject::Configured { servers: all, added, removed }, now);
         for key in gone {
             self.limiter.forget(key);
             self.errands.forget.extend(old.by_key(key).map(|entry| entry.named.handle));

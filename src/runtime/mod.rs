@@ -180,6 +180,8 @@ pub struct Runtime {
     /// What is synced of the backups.
     syncing: Syncing,
     performs: Performs,
+    /// Held by whoever changes the configuration.
+    configuring: Mutex<()>,
     /// Held by whoever writes the state.
     writing: Mutex<()>,
     /// None once the instance has ended.
@@ -240,6 +242,7 @@ impl Runtime {
             host,
             clock,
             store,
+            configuring: Mutex::new(()),
             writing: Mutex::new(()),
             log: Mutex::new(Some(log)),
             log_fails: AtomicBool::new(false),
@@ -396,6 +399,7 @@ impl Runtime {
         self.file_slice();
         self.turn(Ran::default());
         self.deliver_what_waits();
+        self.follow_the_configuration();
         self.commit_what_changed();
         let next = self.next_poll(mono);
         // A call since the poll began has found VMSF_NEVER and woken the host already: once is enough.

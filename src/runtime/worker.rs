@@ -138,6 +138,7 @@ impl Runtime {
                 return;
             }
             self.deliver_what_waits();
+            self.follow_the_configuration();
             self.commit_what_changed();
             let (wait, planned) = self.until_next_turn();
             // Callbacks may have put the wake-up off beyond what the engine planned: only what comes after it is a pause.

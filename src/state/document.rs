@@ -1,6 +1,6 @@
 //! What the durable state says, in the schema of today. Plain data; made and read by `runtime`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub struct Document {
     pub accepted: Vec<Accepted>,
     /// What the engine has to know.
     pub memory: Memory<String>,
+    /// Servers that the last configuration given dropped while they were taken over: they go when that is over.
+    pub leaving: BTreeSet<String>,
     /// Tokens to be deleted by their keeper: the server's id, and the operation that had brought it.
     pub unwanted_tokens: Vec<(String, u64)>,
     /// Host and port of the servers in there: at another address it is another machine, of which nothing is known.

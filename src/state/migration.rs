@@ -17,6 +17,7 @@ pub fn from_1(mut state: Value) -> Result<Value, String> {
         put(operation, "", "stage", json!("asked"))?;
     }
     put(&mut state, "", "unwanted_tokens", json!([]))?;
+    put(&mut state, "", "leaving", json!([]))?;
     Ok(state)
 }
 
