@@ -321,11 +321,6 @@ fn note_words(kind: &Note) -> Draft {
             let text = format!("the {} of all servers has ended: {ok} ok, {failed} failed", run_name(*daily));
             note(severity, "backup_run_ended", text, json!({ "daily": daily, "ok": ok, "failed": failed }))
         }
-        Note::DailyAfter { date } => {
-            let date = utc(date.saturating_mul(86_400_000)).chars().take(10).collect::<String>();
-            let text = format!("daily backups are counted from here on: the first is due after that of {date}");
-            note(debug, "daily_backup", text, json!({ "after": date }))
-        }
         Note::BackupSeen { good: true } => note(info, "backup_seen", "there is a good backup".into(), Value::Null),
         Note::BackupSeen { good: false } => {
             note(warning, "backup_seen", "there is no good backup any more: back the server up".into(), Value::Null)

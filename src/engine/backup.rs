@@ -319,7 +319,6 @@ impl Engine {
         let Some(last) = last else {
             // What is past already is not made up for: nobody knows whether it was run.
             (self.daily.date, self.daily.hashed) = (Some(due), Some(due));
-            out.push(Output::plain(None, What::Note(Note::DailyAfter { date: due })));
             return;
         };
         if self.daily.hashed.is_none_or(|hashed| hashed != due) {
@@ -348,6 +347,11 @@ impl Engine {
         let next = (self.latest_due_date(utc_ms) + 1) * DAY_MS + self.policy.backup_time_ms;
         let until = u64::try_from(next - utc_ms).unwrap_or(0).saturating_mul(1_000_000);
         Some((now + Span(until)).min(now + CLOCK_CHECK))
+    }
+
+    /// The date of the last daily run, in days since 1970; at first that before which none was due.
+    pub fn last_daily_date(&self) -> Option<i64> {
+        self.daily.date
     }
 
     /// When the next daily run is due, in ms since 1970.

@@ -245,8 +245,11 @@ impl Core {
                 self.take_mail(mailbox, now);
             }
         }
+        let date = self.engine.last_daily_date();
         let mut out = self.decide();
         self.engine.advance(now.mono, ran, &mut out);
+        // What is counted from has to outlive this life, though nothing happens at it.
+        self.version += u64::from(self.engine.last_daily_date() != date);
         self.record(out, now);
     }
 
@@ -752,7 +755,6 @@ fn is_kept(what: &What) -> bool {
             Note::Claimed
                 | Note::RunBegun { .. }
                 | Note::RunEnded { .. }
-                | Note::DailyAfter { .. }
                 | Note::BackupSeen { .. }
         ),
         What::Files(ask) => matches!(ask, Ask::Prepare { .. } | Ask::Publish { .. }),

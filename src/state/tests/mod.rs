@@ -24,8 +24,9 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+/// As in schema 1: these tests are of the files, whatever the payload.
 fn open(directory: &Path) -> Store {
-    Store::open(directory, Durability::None).unwrap()
+    Store::open_with(directory, Durability::None, &[]).unwrap()
 }
 
 /// A directory with generations 1 to `last`, whose payloads are {"n":generation}.
