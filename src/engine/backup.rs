@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::health::Phase;
 use super::output::{
-    Actor, Alarm, Archive, Ask, Cause, Note, Operation, OperationKind, Outcome, Output, Stage, TakeoverState, What, With,
+    Actor, Alarm, Archive, Ask, Cause, Note, Operation, OperationKind, Outcome, Output, Stage, TakeoverState, What,
+    With,
 };
 use super::policy::ServerKey;
 use super::takeover::Unsettled;
@@ -149,13 +150,7 @@ impl Engine {
         self.backed_up(now, operation, Err(why), out);
     }
 
-    fn backed_up(
-        &mut self,
-        now: Mono,
-        operation: &Operation,
-        result: Result<Archive, String>,
-        out: &mut Vec<Output>,
-    ) {
+    fn backed_up(&mut self, now: Mono, operation: &Operation, result: Result<Archive, String>, out: &mut Vec<Output>) {
         let utc_ms = self.utc_ms(now).unwrap_or(0);
         let ok = result.is_ok();
         self.count_in_run(operation.id, ok);

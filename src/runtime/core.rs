@@ -750,13 +750,9 @@ fn needs_credentials(command: &Command) -> bool {
 /// Whether a later life has to know of it. The rest is seen again from what lies on the disk.
 fn is_kept(what: &What) -> bool {
     match what {
-        What::Note(note) => matches!(
-            note,
-            Note::Claimed
-                | Note::RunBegun { .. }
-                | Note::RunEnded { .. }
-                | Note::BackupSeen { .. }
-        ),
+        What::Note(note) => {
+            matches!(note, Note::Claimed | Note::RunBegun { .. } | Note::RunEnded { .. } | Note::BackupSeen { .. })
+        }
         What::Files(ask) => matches!(ask, Ask::Prepare { .. } | Ask::Publish { .. }),
         _ => true,
     }

@@ -658,7 +658,6 @@ impl Runtime {
     }
 
     fn refused(&self, refused: Refused) -> Error {
-
         let text = match refused {
             Refused::By(Refusal::NoSuchServer) => "a configuration waits for the next poll: try again after it".into(),
             Refused::By(refusal) => refusal.text(|key| self.id_of(key)),
