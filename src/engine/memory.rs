@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::health::FailReason;
 use super::backup::{Backups, Daily, Run};
+use super::health::FailReason;
 use super::output::{Actor, Alarm, Cause, Operation, OperationKind, Stage, TakeoverState, With};
 use super::policy::ServerKey;
 use super::takeover::{Entry, GivenUp, Hold, Takeover, Unsettled};

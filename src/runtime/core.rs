@@ -245,8 +245,11 @@ impl Core {
                 self.take_mail(mailbox, now);
             }
         }
+        let date = self.engine.last_daily_date();
         let mut out = self.decide();
         self.engine.advance(now.mono, ran, &mut out);
+        // What is counted from has to outlive this life, though nothing happens at it.
+        self.version += u64::from(self.engine.last_daily_date() != date);
         self.record(out, now);
     }
 
@@ -754,14 +757,9 @@ fn needs_credentials(command: &Command) -> bool {
 /// Whether a later life has to know of it. The rest is seen again from what lies on the disk.
 fn is_kept(what: &What) -> bool {
     match what {
-        What::Note(note) => matches!(
-            note,
-            Note::Claimed
-                | Note::RunBegun { .. }
-                | Note::RunEnded { .. }
-                | Note::DailyAfter { .. }
-                | Note::BackupSeen { .. }
-        ),
+        What::Note(note) => {
+            matches!(note, Note::Claimed | Note::RunBegun { .. } | Note::RunEnded { .. } | Note::BackupSeen { .. })
+        }
         What::Files(ask) => matches!(ask, Ask::Prepare { .. } | Ask::Publish { .. }),
         _ => true,
     }
