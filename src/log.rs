@@ -49,6 +49,15 @@ pub enum Subject {
     ConfigKept(String),
     /// That takeover is over, and the server is gone from the configuration.
     ConfigFollowed(String),
+    /// Another configuration is in force: how many servers it has, and how many of them are new and gone.
+    Configured {
+        /// All.
+        servers: usize,
+        /// New ones.
+        added: usize,
+        /// Gone ones.
+        removed: usize,
+    },
     /// The instance has panicked.
     Poisoned(String),
 }
@@ -153,6 +162,12 @@ impl Entry {
                 json!({ "server": id }),
             ),
             Subject::ConfigFollowed(id) => Draft { details: json!({ "server": id }), ..ended("config_kept") },
+            Subject::Configured { servers, added, removed } => note(
+                abi::VMSF_SEVERITY_INFO,
+                "configured",
+                format!("another configuration is in force: {servers} servers, {added} of them new, {removed} gone"),
+                json!({ "servers": servers, "added": added, "removed": removed }),
+            ),
             Subject::Poisoned(why) => Draft {
                 kind: abi::VMSF_EVENT_POISONED,
                 severity: abi::VMSF_SEVERITY_ALARM,

@@ -351,6 +351,8 @@ impl Engine {
             _ if self.examined == Some(key) => {}
             _ => {
                 self.examined = Some(key);
+                // Before the search: what a backup publishes meanwhile may put what is found in excess, and have it deleted.
+                self.supersede_for(now, key, out);
                 out.push(Output::plain(Some(key), What::Files(Ask::Find)));
             }
         }

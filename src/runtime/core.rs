@@ -444,6 +444,7 @@ impl Core {
                 (entry.at, entry.utc_ms) = (now.mono, now.utc_ms);
             }
         }
+        self.forget_errands();
         let mut out = self.decide();
         self.engine.start(now.mono, &mut out);
         self.record(out, now);
@@ -652,6 +653,9 @@ impl Core {
         self.feed(input_of(call), now);
         self.incoming = None;
         let old = std::mem::replace(&mut self.servers, Arc::clone(servers));
+        let (all, removed) = (self.servers.in_order().count(), gone.len());
+        let added = self.servers.in_order().filter(|entry| !old.has(entry.mailbox.key())).count();
+        self.number(None, Subject::Configured { servers: all, added, removed }, now);
         for key in gone {
             self.limiter.forget(key);
             self.errands.forget.extend(old.by_key(key).map(|entry| entry.named.handle));

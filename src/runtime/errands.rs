@@ -215,6 +215,18 @@ impl Core {
         }
     }
 
+    /// A start: what was asked of the file worker before was dropped at the stop, and is asked for anew. An answer whose token the host had
+    /// not kept by then belongs to an authorization that is cut off.
+    pub(super) fn forget_errands(&mut self) {
+        self.errands.asks.clear();
+        self.errands.calls.clear();
+        self.errands.kept.clear();
+        self.secrets.being_deleted.clear();
+        for (_, (call, _)) in std::mem::take(&mut self.secrets.held) {
+            self.withdraw(&call);
+        }
+    }
+
     /// The file worker has done something.
     pub(super) fn take_done(&mut self, done: Done, now: Now) {
         match done {

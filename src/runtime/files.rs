@@ -40,6 +40,7 @@ use parking_lot::{Condvar, Mutex};
 use self::queue::{Queue, Taken};
 use crate::backup::{Backup, Folder, Published, Skipped};
 use crate::error::Error;
+use crate::secret::Secret;
 pub use crate::log::Named;
 pub use lanes::{Enter, Panicked, Sink};
 
@@ -49,7 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const DAMAGED_MAX: usize = 16;
 
 /// What a [`Job::Call`] brings back.
-pub type Loaded = crate::secret::Secret;
+pub type Loaded = Secret;
 
 /// Something to be done. Whose it is says the handle: handles are never given twice, so a result is never taken for another server's.
 pub enum Job {
@@ -101,7 +102,8 @@ pub enum Job {
         /// How many good ones are kept.
         keep: usize,
     },
-    /// Removes leftovers of attempts that were given up, but not the file of one that was prepared and not cancelled. There is no result.
+    /// Removes leftovers of attempts that were given up, but not the file of one that was prepared, or is known here otherwise, and was not
+    /// cancelled. There is no result.
     Clean {
         /// The server.
         whose: Named,
@@ -117,7 +119,8 @@ pub enum Job {
     },
 }
 
-/// A result.
+/// A result. Moved a few times and gone: the size of the largest does no harm.
+#[expect(clippy::large_enum_variant)]
 pub enum Done {
     /// Of a [`Job::Survey`]. Also of a [`Job::Publish`] that was cancelled when its backup was published already.
     Surveyed {

@@ -16,11 +16,16 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub fn new(place: Place) -> Finding {
-        Finding { find: place.folder.find(), place, walk: None }
+    pub fn new(place: Place) -> Box<Finding> {
+        Box::new(Finding { find: place.folder.find(), place, walk: None })
     }
 
-    pub fn step(mut self, slice: Slice) -> (Vec<Done>, Next<Finding>) {
+    /// Whether it holds an archive open, or is about to.
+    pub fn reads(&self) -> bool {
+        self.walk.is_none()
+    }
+
+    pub fn step(mut self: Box<Self>, slice: Slice) -> (Vec<Done>, Next<Box<Self>>) {
         if let Some(walk) = &mut self.walk {
             return match walk.step(&self.place) {
                 Some((survey, _)) => self.found(survey),
@@ -42,7 +47,7 @@ impl Finding {
         }
     }
 
-    fn found(self, survey: Survey) -> (Vec<Done>, Next<Finding>) {
+    fn found(self, survey: Survey) -> (Vec<Done>, Next<Box<Self>>) {
         (vec![Done::Found { whose: self.place.whose, survey }], Next::Over)
     }
 

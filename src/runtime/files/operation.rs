@@ -12,9 +12,17 @@ use crate::error::Error;
 
 /// A job that changes a folder.
 pub enum Operation {
-    Prepare { op: u64, place: Place, last_number: u64 },
+    Prepare {
+        op: u64,
+        place: Place,
+        last_number: u64,
+    },
     Publish(Box<Publishing>),
-    Clean { place: Place, keep: Option<PathBuf> },
+    /// All leftovers, but not the file of this operation.
+    Clean {
+        place: Place,
+        but: Option<u64>,
+    },
     Discard(Box<Discarding>),
 }
 
@@ -36,6 +44,15 @@ impl Operation {
         }
     }
 
+    /// The operation whose file is no leftover, of a job that cleans.
+    pub fn but(&mut self) -> Option<&mut Option<u64>> {
+        match self {
+            Operation::Clean { but, .. } => Some(but),
+            Operation::Discard(discarding) => Some(&mut discarding.but),
+            Operation::Prepare { .. } | Operation::Publish(_) => None,
+        }
+    }
+
     /// Whether it reads an archive.
     pub fn is_long(&self) -> bool {
         matches!(self, Operation::Publish(_))
@@ -50,8 +67,8 @@ impl Operation {
                 let (done, next) = publishing.step(slice);
                 (done.into_iter().collect(), next.map(Operation::Publish))
             }
-            Operation::Clean { place, keep } => {
-                clean(&place.folder, keep.as_deref());
+            Operation::Clean { place, but } => {
+                clean(&place, but);
                 (Vec::new(), Next::Over)
             }
             Operation::Discard(discarding) => {
@@ -197,7 +214,7 @@ impl Publishing {
                 return Some(Operation::Publish(self));
             }
         };
-        Some(Operation::Discard(Box::new(Discarding { place: self.place, file: self.file, publish })))
+        Some(Operation::Discard(Box::new(Discarding { place: self.place, file: self.file, publish, but: None })))
     }
 }
 
@@ -205,11 +222,13 @@ fn failed(error: Error) -> Stage {
     Stage::Survey(Err(error), Walk::new(false))
 }
 
-/// Removes the file of an attempt that was given up, and what its publish has made.
+/// Removes the file of an attempt that was given up, and what its publish has made, in an earlier life too.
 pub struct Discarding {
     pub place: Place,
     pub file: PathBuf,
     pub publish: Option<backup::Publish>,
+    /// As of a clean.
+    pub but: Option<u64>,
 }
 
 impl Discarding {
@@ -218,6 +237,7 @@ impl Discarding {
             Some(publish) => abandon(&self.place, publish),
             None => discard(&self.place, &self.file),
         }
+        clean(&self.place, self.but);
     }
 }
 
@@ -238,11 +258,12 @@ fn abandon(place: &Place, publish: backup::Publish) {
     }
 }
 
-/// Removes leftovers.
-pub fn clean(folder: &Folder, keep: Option<&Path>) {
-    match folder.clean(keep) {
-        Ok(removed) => warn(folder, &removed),
-        Err(error) => log::warn!("leftovers stay: {}", error.text),
+/// Removes leftovers, but not the file of this operation.
+pub fn clean(place: &Place, but: Option<u64>) {
+    let keep = but.map_or(Ok(None), |op| place.folder.incoming(op));
+    match keep.and_then(|keep| place.folder.clean(keep.as_deref())) {
+        Ok(removed) => warn(&place.folder, &removed),
+        Err(error) => log::warn!("{}: leftovers stay: {}", place.whose.id, error.text),
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Call {
 /// A job, taken out of the queue for a slice.
 pub enum Task {
     Call(Call),
-    Find(Finding),
+    Find(Box<Finding>),
     Survey(Survey),
     Operation(Operation),
 }
@@ -131,10 +131,10 @@ pub struct Queue {
     turns: [bool; 2],
     under_way: [Option<UnderWay>; 2],
     calls: VecDeque<Call>,
-    searches: Ring<u64, Finding>,
-    reading: Ring<u64, Finding>,
-    looks: Ring<u64, Looking>,
-    hashes: Ring<u64, Hashing>,
+    searches: Ring<u64, Box<Finding>>,
+    reading: Ring<u64, Box<Finding>>,
+    looks: Ring<u64, Box<Looking>>,
+    hashes: Ring<u64, Box<Hashing>>,
     /// By folder, in order. An empty one has its operation under way.
     operations: BTreeMap<Key, VecDeque<Operation>>,
     short: Ring<Key, ()>,
@@ -173,7 +173,7 @@ impl Queue {
                 let place = self.place(whose, folder);
                 let mut waiting = self.operations.get(&place.key()).into_iter().flatten();
                 if !waiting.any(|operation| matches!(operation, Operation::Clean { .. })) {
-                    return self.line_up(Operation::Clean { place, keep: None });
+                    return self.line_up(Operation::Clean { place, but: None });
                 }
             }
         }
@@ -196,7 +196,7 @@ impl Queue {
     }
 
     /// A later look does what an earlier one that still waits would have done.
-    fn look(&mut self, ticket: Ticket, looking: Looking) {
+    fn look(&mut self, ticket: Ticket, looking: Box<Looking>) {
         let handle = looking.place.whose.handle;
         if let Some(earlier) = self.looks.put(ticket, handle, looking)
             && let Some(later) = self.looks.get_mut(&handle)
@@ -272,9 +272,11 @@ impl Queue {
 
     fn take_operation(&mut self) -> Option<(Ticket, Task)> {
         let (ticket, key, ()) = self.short.take(1).or_else(|| self.long.take(READERS_MAX))?;
-        let mut operation = self.operations.get_mut(&key)?.pop_front()?;
-        if let Operation::Clean { keep, .. } = &mut operation {
-            *keep = self.prepared.get(&key).map(|prepared| prepared.file.clone());
+        let waiting = self.operations.get_mut(&key)?;
+        let mut operation = waiting.pop_front()?;
+        if let Some(but) = operation.but() {
+            let prepared = self.prepared.get(&key).map(|prepared| prepared.op);
+            *but = prepared.or_else(|| waiting.iter().find_map(Operation::op));
         }
         Some((ticket, Task::Operation(operation)))
     }
@@ -311,8 +313,13 @@ impl Queue {
     }
 
     /// Gives back the one that is not gone on with: of two searches of a folder one is enough, for what it says is of its end.
-    fn read_on(&mut self, ticket: Ticket, finding: Finding) -> Option<Finding> {
+    fn read_on(&mut self, ticket: Ticket, finding: Box<Finding>) -> Option<Box<Finding>> {
         let handle = finding.place.whose.handle;
+        if !finding.reads() {
+            // All but said: it does not wait behind those that hash.
+            let later = self.searches.get_mut(&handle).is_some();
+            return if later { Some(finding) } else { self.searches.put(ticket, handle, finding) };
+        }
         match self.reading.get_mut(&handle) {
             Some(earlier) if earlier.place.is_same(&finding.place) => Some(finding),
             _ => self.reading.put(ticket, handle, finding),
@@ -320,14 +327,14 @@ impl Queue {
     }
 
     /// One that was posted meanwhile begins anew, for both.
-    fn look_on(&mut self, ticket: Ticket, looking: Looking) {
+    fn look_on(&mut self, ticket: Ticket, looking: Box<Looking>) {
         match self.looks.get_mut(&looking.place.whose.handle) {
             Some(later) => later.take_in(looking),
             None => self.look(ticket, looking),
         }
     }
 
-    fn hash_on(&mut self, ticket: Ticket, hashing: Hashing) {
+    fn hash_on(&mut self, ticket: Ticket, hashing: Box<Hashing>) {
         let handle = hashing.place.whose.handle;
         match self.hashes.get_mut(&handle) {
             Some(earlier) if earlier.place.is_same(&hashing.place) => earlier.take_in(hashing),
@@ -402,7 +409,7 @@ impl Queue {
         let given_up = self.prepared.iter().filter(|(_, prepared)| concerns(prepared)).map(|(key, _)| key.clone());
         for key in given_up.collect::<Vec<_>>() {
             if let Some(Prepared { place, file, .. }) = self.prepared.remove(&key) {
-                self.line_up(Operation::Discard(Box::new(Discarding { place, file, publish: None })));
+                self.line_up(Operation::Discard(Box::new(Discarding { place, file, publish: None, but: None })));
             }
         }
     }

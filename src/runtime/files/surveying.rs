@@ -33,24 +33,24 @@ pub struct Hashing {
 
 /// What comes after a slice.
 pub enum Survey {
-    Looking(Looking),
-    Hashing(Hashing),
+    Looking(Box<Looking>),
+    Hashing(Box<Hashing>),
 }
 
 impl Looking {
-    pub fn new(place: Place, thorough: bool, cleaning: Option<Cleaning>) -> Looking {
-        Looking { place, thorough, cleaning, walk: None }
+    pub fn new(place: Place, thorough: bool, cleaning: Option<Cleaning>) -> Box<Looking> {
+        Box::new(Looking { place, thorough, cleaning, walk: None })
     }
 
     /// Does what the other would have done, too.
-    pub fn take_in(&mut self, other: Looking) {
+    pub fn take_in(&mut self, other: Box<Looking>) {
         self.thorough |= other.thorough;
         self.cleaning = self.cleaning.take().or(other.cleaning);
     }
 
-    pub fn step(mut self) -> (Vec<Done>, Next<Survey>) {
+    pub fn step(mut self: Box<Self>) -> (Vec<Done>, Next<Survey>) {
         if let Some(cleaning) = self.cleaning.take() {
-            self.clean(&cleaning);
+            operation::clean(&self.place, cleaning.resumed);
             return (Vec::new(), Next::Again(Survey::Looking(self)));
         }
         let walk = self.walk.get_or_insert_with(|| Walk::new(self.thorough));
@@ -59,23 +59,14 @@ impl Looking {
         };
         let (through, unchecked) = (left.is_empty(), survey.unchecked);
         let done = Done::Surveyed { whose: self.place.whose.clone(), survey, through };
-        let hashing = Hashing { place: self.place, left, verify: None, walk: None, unchecked };
+        let hashing = Box::new(Hashing { place: self.place, left, verify: None, walk: None, unchecked });
         (vec![done], if through { Next::Over } else { Next::Again(Survey::Hashing(hashing)) })
-    }
-
-    fn clean(&self, cleaning: &Cleaning) {
-        let incoming = |op| self.place.folder.incoming(op);
-        match cleaning.resumed.map_or(Ok(None), incoming) {
-            Ok(keep) => operation::clean(&self.place.folder, keep.as_deref()),
-            // The look will say why.
-            Err(error) => log::warn!("{}: leftovers stay: {}", self.place.whose.id, error.text),
-        }
     }
 }
 
 impl Hashing {
     /// Does what the other, which has just looked, would do; what is under way goes on.
-    pub fn take_in(&mut self, other: Hashing) {
+    pub fn take_in(&mut self, other: Box<Hashing>) {
         let under_way = self.verify.as_ref().map(Verify::name);
         for (name, again) in other.left {
             if Some(name) != under_way {
@@ -85,7 +76,7 @@ impl Hashing {
         self.unchecked = other.unchecked;
     }
 
-    pub fn step(mut self, slice: Slice) -> (Vec<Done>, Next<Survey>) {
+    pub fn step(mut self: Box<Self>, slice: Slice) -> (Vec<Done>, Next<Survey>) {
         if let Some(walk) = &mut self.walk {
             if let Some((survey, _)) = walk.step(&self.place) {
                 self.walk = None;
@@ -103,7 +94,7 @@ impl Hashing {
         (Vec::new(), Next::Again(Survey::Hashing(self)))
     }
 
-    fn say(mut self, survey: super::Survey) -> (Vec<Done>, Next<Survey>) {
+    fn say(mut self: Box<Self>, survey: super::Survey) -> (Vec<Done>, Next<Survey>) {
         self.unchecked = survey.unchecked;
         // A file that vanished with its folder, or changed once more, is looked at in the next survey.
         let through = self.left.is_empty() || survey.error.is_some();

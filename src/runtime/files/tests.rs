@@ -24,7 +24,7 @@ const GIB: u64 = 1 << 30;
 const UTC_MS: i64 = 1_767_323_045_000;
 
 /// What the worker has done so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// How often each lane's thread has looked for work.
     pub turns: [u64; 2],
@@ -61,10 +61,17 @@ impl Seen {
         self.changed.notify_all();
     }
 
+    /// Asks with no lock held: the worker counts with its own held.
     fn wait(&self, what: &str, until: impl Fn(&Counts) -> bool) {
-        let mut counts = self.counts.lock();
-        while !until(&counts) {
-            assert!(!self.changed.wait_for(&mut counts, PATIENCE).timed_out(), "no {what}: {counts:?}");
+        loop {
+            let before = *self.counts.lock();
+            if until(&before) {
+                return;
+            }
+            let mut counts = self.counts.lock();
+            while *counts == before {
+                assert!(!self.changed.wait_for(&mut counts, PATIENCE).timed_out(), "no {what}: {counts:?}");
+            }
         }
     }
 }
@@ -151,7 +158,7 @@ impl Bench {
             }
         } else {
             let idle = |files: &Files| {
-                let mut queue = files.queue.lock();
+                let queue = files.queue.lock();
                 !queue.has_work() && !queue.is_under_way()
             };
             self.files.seen.wait("end", |_| idle(&self.files));

@@ -40,7 +40,7 @@ fn an_excess_that_cannot_be_deleted_is_no_failure_of_the_backup() {
     for archive in ["archive 1", "archive 2"] {
         bench.back_up(&server, archive.as_bytes());
     }
-    // A manifest that can't be removed, of one that goes: the archive's removal alone is told by the system.
+    // The manifest of the one that goes can't be removed.
     let manifest = server.archive(1).with_extension("json");
     let written = bench.written(&server, b"archive 3");
     bench.files.post(server.publish(written.0, &written.1, 1));
@@ -310,5 +310,38 @@ fn a_file_that_another_process_holds_is_tried_again_and_given_up_in_the_end() {
             }
             server.assert_only(if lets_go { &[1, 2] } else { &[1] });
         }
+    }
+}
+
+#[test]
+fn a_clean_that_comes_before_what_an_earlier_life_has_left_to_publish_leaves_it() {
+    let mut bench = Bench::new(Mode::Driven);
+    let server = bench.server("cam-1");
+    fs::create_dir(server.folder.path()).unwrap();
+    let file = server.folder.path().join("incoming-1-7.tmp");
+    fs::write(&file, "archive").unwrap();
+    bench.files.post(server.clean());
+    assert_eq!(bench.publish(&server, (7, file), 7).0, Ok(1));
+}
+
+#[test]
+fn a_cancelled_attempt_leaves_nothing_of_an_earlier_life_s_and_nothing_of_the_next_one_s_is_touched() {
+    for publishes in [true, false] {
+        let mut bench = Bench::new(Mode::Driven);
+        let server = bench.server("cam-1");
+        let next = server.folder.path().join("incoming-1-8.tmp");
+        fs::create_dir(server.folder.path()).unwrap();
+        for file in ["incoming-1-7.tmp", "manifest-1.tmp", "20260102T030405Z-1.json"] {
+            fs::write(server.folder.path().join(file), "x").unwrap();
+        }
+        fs::write(&next, "archive").unwrap();
+        bench.files.post(server.publish(7, &server.folder.path().join("incoming-1-7.tmp"), 7));
+        if publishes {
+            bench.files.post(server.publish(8, &next, 7));
+        }
+        bench.files.cancel(7);
+        let rest = bench.rest();
+        assert!(matches!((publishes, &rest[..]), (true, [Done::Published { op: 8, result: Ok(_), .. }]) | (false, [])));
+        server.assert_only(if publishes { &[1] } else { &[] });
     }
 }
