@@ -321,18 +321,16 @@ fn note_words(kind: &Note) -> Draft {
             let text = format!("the {} of all servers has ended: {ok} ok, {failed} failed", run_name(*daily));
             note(severity, "backup_run_ended", text, json!({ "daily": daily, "ok": ok, "failed": failed }))
         }
-        Note::DailyAfter { date } => {
-            let date = utc(date.saturating_mul(86_400_000)).chars().take(10).collect::<String>();
-            let text = format!("daily backups are counted from here on: the first is due after that of {date}");
-            note(debug, "daily_backup", text, json!({ "after": date }))
-        }
         Note::BackupSeen { good: true } => note(info, "backup_seen", "there is a good backup".into(), Value::Null),
         Note::BackupSeen { good: false } => {
             note(warning, "backup_seen", "there is no good backup any more: back the server up".into(), Value::Null)
         }
-        Note::BackupsUnreadable { why } => {
-            note(warning, "backups_unreadable", host_words(&format!("nobody can look at the backups: {why}")), Value::Null)
-        }
+        Note::BackupsUnreadable { why } => note(
+            warning,
+            "backups_unreadable",
+            host_words(&format!("nobody can look at the backups: {why}")),
+            Value::Null,
+        ),
         Note::Damaged { number, why } => {
             let text = format!("backup {number} is not what was published and is not used: {why}");
             note(warning, "backup_flaw", host_words(&text), json!({ "number": number }))
@@ -390,13 +388,13 @@ fn alarm_words(code: &str, cause: &Cause, named: Option<&Named>) -> (String, Val
         ("late_answer", Cause::Operation(op)) => {
             ("the host did what had been given up: it must undo it".into(), json!({ "op": op }))
         }
-        ("backup_failed", Cause::Operation(op)) => {
-            ("the last backup failed; earlier ones are untouched: see its entry, and back the server up".into(), json!({ "op": op }))
-        }
-        (_, Cause::Archive(number)) => (
-            format!("backup {number} is damaged and is not used: back the server up"),
-            json!({ "number": number }),
+        ("backup_failed", Cause::Operation(op)) => (
+            "the last backup failed; earlier ones are untouched: see its entry, and back the server up".into(),
+            json!({ "op": op }),
         ),
+        (_, Cause::Archive(number)) => {
+            (format!("backup {number} is damaged and is not used: back the server up"), json!({ "number": number }))
+        }
         ("clock_jump", _) => (
             "the wall clock was set back by more than a day: daily backups are counted anew from its date".into(),
             Value::Null,

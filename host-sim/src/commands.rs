@@ -75,13 +75,15 @@ pub fn run_files(options: &RunOptions) -> u8 {
 
 /// Prints a random scenario, or its trace.
 #[must_use]
-pub fn run_random(seed: u64, print: bool, library: Option<&Path>) -> u8 {
+pub fn run_random(seed: u64, troubled: bool, print: bool, library: Option<&Path>) -> u8 {
     if print {
-        let document = serde_json::to_string_pretty(&random::document(seed)).unwrap_or_default();
+        let document = if troubled { random::troubled_document(seed) } else { random::document(seed) };
+        let document = serde_json::to_string_pretty(&document).unwrap_or_default();
         return show(&(document + "\n"), OK);
     }
+    let scenario = if troubled { random::troubled(seed) } else { random::scenario(seed) };
     let trace = load(library).map_err(|text| Failure { status: BAD, text, trace: Vec::new() });
-    match trace.and_then(|plugin| trace_of(&plugin, &random::scenario(seed))) {
+    match trace.and_then(|plugin| trace_of(&plugin, &scenario)) {
         Ok(trace) => show(&to_json_lines(&trace), OK),
         Err(failure) => {
             complain(&failure.text);

@@ -3,8 +3,8 @@
 //! It loads the built library as any C host would and names no item of the plugin's crate. `host-sim run` drives the
 //! library through scenario files in virtual time:
 //!
-//! file → [`scenario`] (read, checked) → [`run`] (drives a [`run::Subject`]; [`library`] is the built library as one, [`lives`] the same with
-//! a process for each life) → [`trace`] (lines) → [`expect`] (compared) or [`explain`] (told).
+//! file → [`scenario`] (read, checked) → [`run`] (drives a [`run::Subject`]; [`library`] is the built library as one, [`lives`]
+//! the same with a process for each life) → [`trace`] (lines) → [`expect`] (compared) or [`explain`] (told).
 //!
 //! [`plugin`] is the border to the library and the only room with `unsafe`; [`random`] makes scenarios from seeds;
 //! [`commands`] is what the program does with all that. `host-sim demo` (`demo`, on Linux) plays the whole job with real processes;

@@ -63,6 +63,9 @@ struct RandomArgs {
     /// The seed
     #[arg(long)]
     seed: u64,
+    /// With crashes, damage, backups and tokens
+    #[arg(long)]
+    troubled: bool,
     /// Print the scenario itself instead
     #[arg(long)]
     print: bool,
@@ -84,8 +87,8 @@ fn main() -> ExitCode {
         Command::Run(RunArgs { files, library, explain, width }) => {
             commands::run_files(&RunOptions { files, library: library.library, explain, width })
         }
-        Command::Random(RandomArgs { seed, print, library }) => {
-            commands::run_random(seed, print, library.library.as_deref())
+        Command::Random(RandomArgs { seed, troubled, print, library }) => {
+            commands::run_random(seed, troubled, print, library.library.as_deref())
         }
         Command::Storm(args) => host_sim::storm::run(&args),
         Command::StormHost(args) => host_sim::storm::host::run(&args),

@@ -2,6 +2,9 @@
 //!
 //! They are made to meet edges: gaps of exactly a timeout and one millisecond off, answers exactly at the deadline of their
 //! operation, hosts that fail or fall silent, configurations that change under way, frozen hosts.
+//!
+//! A *troubled* one is the same with all that goes past a life without a disk: backups by hand and by the clock, tokens, the cluster, hosts
+//! that are stopped or killed, damaged files.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -23,6 +26,47 @@ pub fn scenario(seed: u64) -> Scenario {
 pub fn document(seed: u64) -> Value {
     let mut maker = Maker { rng: Rng::with_seed(seed), servers: Vec::new(), until_ms: 0, steps: Vec::new() };
     maker.document(seed)
+}
+
+/// The troubled scenario of a seed.
+#[must_use]
+pub fn troubled(seed: u64) -> Scenario {
+    let text = troubled_document(seed).to_string();
+    match Scenario::parse(&format!("troubled seed {seed}"), &text) {
+        Ok(scenario) => scenario,
+        Err(bad) => unreachable!("a troubled scenario is valid: {bad}"),
+    }
+}
+
+/// The same as a document.
+#[must_use]
+pub fn troubled_document(seed: u64) -> Value {
+    let mut maker = Maker { rng: Rng::with_seed(seed), servers: Vec::new(), until_ms: 0, steps: Vec::new() };
+    let mut document = maker.document(seed);
+    document["name"] = json!(format!("troubled scenario of seed {seed}"));
+    document["start_utc"] = json!(maker.pick(&["2026-01-01T01:40:00Z", "2028-02-28T23:50:00Z"]));
+    maker.trouble();
+    if let Some(steps) = document["steps"].as_array_mut() {
+        steps.append(&mut maker.steps);
+        // Each configuration of the scenario, so that a change of it changes no more than it says.
+        let configs = steps.iter_mut().filter_map(|step| step.get_mut("config"));
+        let rules = maker.rules();
+        configs.for_each(|config| add(config, &rules));
+        add(&mut document["config"], &rules);
+    }
+    let host = maker.host_in_trouble();
+    add(&mut document["host"], &host);
+    document
+}
+
+/// Adds members to an object, and elements to its lists.
+fn add(to: &mut Value, more: &Value) {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        match (to[key].as_array_mut(), value.as_array()) {
+            (Some(list), Some(more)) => list.extend(more.iter().cloned()),
+            _ => to[key] = value.clone(),
+        }
+    }
 }
 
 struct Maker {
@@ -183,6 +227,50 @@ impl Maker {
         }
     }
 
+    /// What operators do besides, and what befalls the host.
+    fn trouble(&mut self) {
+        let calls = ["backup", "backup", "authorize", "authorize", "deauthorize", "corrupt_backup"];
+        let alone = ["backup_all", "cluster_left", "cluster_joined", "cluster_joined"];
+        for _ in 0..self.rng.u32(4..16) {
+            let (at, server) = (self.instant(), self.server());
+            let step = if self.chance(60) {
+                json!({"at_ms": at, "do": self.pick(&calls), "server": server})
+            } else {
+                json!({"at_ms": at, "do": self.pick(&alone), "actor": "alice"})
+            };
+            self.steps.push(step);
+        }
+        for _ in 0..self.rng.u32(1..5) {
+            let (at, life) = (self.instant(), self.pick(&["crash", "crash", "restart"]));
+            if self.chance(20) {
+                self.steps.push(json!({"at_ms": at, "do": "corrupt_state"}));
+            }
+            self.steps.push(json!({"at_ms": at, "do": life}));
+        }
+    }
+
+    fn rules(&mut self) -> Value {
+        json!({
+            "backup_time_utc": self.pick(&["00:00", "02:00", "02:10"]), "backups_kept": self.pick(&[1, 2, 7]),
+            "backup_timeout_s": self.pick(&[10, 30, 600]), "operation_timeout_s": self.pick(&[10, 60]),
+        })
+    }
+
+    fn host_in_trouble(&mut self) -> Value {
+        let delays = [0, 0, 1, 1_000, 9_999, 10_000, 10_001, 30_000];
+        let mut host = json!({"backup_ms": self.pick(&delays), "authorize_ms": self.pick(&delays)});
+        for key in ["fail", "never_answer"] {
+            let entries: Vec<Value> = (0..self.rng.u32(0..4))
+                .map(|_| {
+                    let (operation, server) = (self.pick(&["backup", "authorize", "deauthorize"]), self.server());
+                    json!({"operation": operation, "server": server, "times": self.rng.u32(1..4)})
+                })
+                .collect();
+            host[key] = Value::from(entries);
+        }
+        host
+    }
+
     fn host(&mut self) -> Value {
         let delays = [0, 0, 1, 1_000, 5_000, 9_999, 10_000, 10_001, 20_000, 30_000];
         let mut host = json!({"takeover_ms": self.pick(&delays), "restore_ms": self.pick(&delays)});
@@ -212,26 +300,30 @@ mod tests {
         assert_ne!(document(7), document(8));
     }
 
+    fn kinds(scenarios: impl Iterator<Item = Scenario>) -> BTreeSet<&'static str> {
+        let kind = |action: &Action| match action {
+            Action::Event { event, .. } => event.name(),
+            Action::Call(call) => call.name(),
+            Action::Pause { lost: true, .. } => "pause, lost",
+            Action::Pause { .. } => "pause",
+            Action::UtcJump { .. } => "utc_jump",
+            Action::Mishap(mishap) => mishap.name(),
+        };
+        scenarios.flat_map(|scenario| scenario.steps.into_iter().map(move |step| kind(&step.action))).collect()
+    }
+
     #[test]
     fn a_thousand_seeds_are_valid_and_use_every_kind_of_step() {
-        let mut kinds = BTreeSet::new();
-        for seed in 0..1000 {
-            let scenario = scenario(seed);
-            assert!((2..=6).contains(&scenario.servers().len()), "seed {seed}");
-            kinds.extend(scenario.steps.iter().map(|step| match &step.action {
-                Action::Event { event, .. } => event.name(),
-                Action::Call(call) => call.name(),
-                Action::Pause { lost, .. } => {
-                    if *lost {
-                        "pause, lost"
-                    } else {
-                        "pause"
-                    }
-                }
-                Action::UtcJump { .. } => "utc_jump",
-                Action::Mishap(mishap) => mishap.name(),
-            }));
-        }
+        let scenarios =
+            (0..1000).map(scenario).inspect(|one| assert!((2..=6).contains(&one.servers().len()), "{}", one.name));
+        let kinds = kinds(scenarios);
         assert_eq!(kinds.len(), 6 + 4 + 2 + 1, "{kinds:?}");
+    }
+
+    #[test]
+    fn troubled_seeds_are_valid_use_every_kind_of_step_and_have_several_lives() {
+        let kinds = kinds((0..300).map(troubled).inspect(|one| assert!(one.has_several_lives(), "{}", one.name)));
+        assert_eq!(kinds.len(), 6 + 10 + 2 + 1 + 4, "{kinds:?}");
+        assert_eq!(troubled_document(7), troubled_document(7));
     }
 }

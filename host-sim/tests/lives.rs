@@ -157,6 +157,14 @@ fn a_host_process_says_what_it_does_not_understand() {
 }
 
 #[test]
+fn a_host_process_of_another_build_says_so() {
+    let birth = json!({"folder": "/nowhere", "story": "s", "config": null});
+    let (_, replies) =
+        host_process(&format!("{}\n", json!({"do": "begin", "build": 1, "birth": birth, "preparation": null})));
+    assert!(replies[0]["text"].as_str().unwrap().contains("build it again"), "{replies:?}");
+}
+
+#[test]
 fn a_program_that_is_no_host_is_told() {
     let scenario = scenario(&watched(json!([])));
     let error = Lives::begin(Path::new("no/such/program"), &plugin(), &scenario).unwrap_err().to_string();

@@ -76,7 +76,8 @@ impl Engine {
     ) {
         let behind = (Actor::Operator(actor), Some(request), "operator");
         let operation = Operation::new(self.new_id(), kind, server, behind);
-        let error = Some("interrupted: the credentials were forgotten when the plugin stopped; give them again".to_owned());
+        let error =
+            Some("interrupted: the credentials were forgotten when the plugin stopped; give them again".to_owned());
         let what = What::Completed { op: operation.id, kind, outcome: Outcome::Interrupted, error };
         out.push(operation.says(what));
     }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::health::Phase;
 use super::output::{
-    Actor, Alarm, Archive, Ask, Cause, Note, Operation, OperationKind, Outcome, Output, Stage, TakeoverState, What, With,
+    Actor, Alarm, Archive, Ask, Cause, Note, Operation, OperationKind, Outcome, Output, Stage, TakeoverState, What,
+    With,
 };
 use super::policy::ServerKey;
 use super::takeover::Unsettled;
@@ -149,13 +150,7 @@ impl Engine {
         self.backed_up(now, operation, Err(why), out);
     }
 
-    fn backed_up(
-        &mut self,
-        now: Mono,
-        operation: &Operation,
-        result: Result<Archive, String>,
-        out: &mut Vec<Output>,
-    ) {
+    fn backed_up(&mut self, now: Mono, operation: &Operation, result: Result<Archive, String>, out: &mut Vec<Output>) {
         let utc_ms = self.utc_ms(now).unwrap_or(0);
         let ok = result.is_ok();
         self.count_in_run(operation.id, ok);
@@ -319,7 +314,6 @@ impl Engine {
         let Some(last) = last else {
             // What is past already is not made up for: nobody knows whether it was run.
             (self.daily.date, self.daily.hashed) = (Some(due), Some(due));
-            out.push(Output::plain(None, What::Note(Note::DailyAfter { date: due })));
             return;
         };
         if self.daily.hashed.is_none_or(|hashed| hashed != due) {
@@ -348,6 +342,11 @@ impl Engine {
         let next = (self.latest_due_date(utc_ms) + 1) * DAY_MS + self.policy.backup_time_ms;
         let until = u64::try_from(next - utc_ms).unwrap_or(0).saturating_mul(1_000_000);
         Some((now + Span(until)).min(now + CLOCK_CHECK))
+    }
+
+    /// The date of the last daily run, in days since 1970; at first that before which none was due.
+    pub fn last_daily_date(&self) -> Option<i64> {
+        self.daily.date
     }
 
     /// When the next daily run is due, in ms since 1970.

@@ -4,11 +4,11 @@
 //! the two only other accepted calls can change what the next one finds, so they are replayed here on a small view of one server.
 //! Called by `runtime`; changes nothing.
 
-use super::health::EventKind;
+use super::Engine;
 use super::backup::Survey;
+use super::health::EventKind;
 use super::output::{Actor, Archive, Block, Operation, OperationKind, Outcome, Stage, TakeoverState};
 use super::policy::{Policy, ServerKey};
-use super::Engine;
 use crate::time::Mono;
 
 /// What is handed to the engine, in the order reported.

@@ -198,11 +198,6 @@ pub enum Note {
         /// Backups failed.
         failed: u32,
     },
-    /// The first daily run is the one after this date, in days since 1970.
-    DailyAfter {
-        /// The date.
-        date: i64,
-    },
     /// There is a good backup of the server now, or none any more.
     BackupSeen {
         /// There is.

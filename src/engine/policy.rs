@@ -84,7 +84,9 @@ impl Policy {
             OperationKind::Takeover => self.takeover_timeout,
             OperationKind::Restore => self.restore_timeout,
             OperationKind::Backup => self.backup_timeout,
-            OperationKind::Authorize | OperationKind::Deauthorize | OperationKind::JoinCluster => self.operation_timeout,
+            OperationKind::Authorize | OperationKind::Deauthorize | OperationKind::JoinCluster => {
+                self.operation_timeout
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::health::{FailReason, Phase};
 use super::output::{
-    Actor, Alarm, Archive, Ask, Block, Cause, Note, Operation, OperationKind, Outcome, Output, Stage, TakeoverState, What,
-    With,
+    Actor, Alarm, Archive, Ask, Block, Cause, Note, Operation, OperationKind, Outcome, Output, Stage, TakeoverState,
+    What, With,
 };
 use super::policy::ServerKey;
 use super::restore::Stability;
@@ -424,7 +424,8 @@ impl Engine {
 
     fn resume_operation(&mut self, op: u64, now: Mono, out: &mut Vec<Output>) {
         let fresh = self.not_begun.remove(&op);
-        let last_number = |server: Option<ServerKey>| server.and_then(|key| self.get(key)).map_or(0, |s| s.backups.highest);
+        let last_number =
+            |server: Option<ServerKey>| server.and_then(|key| self.get(key)).map_or(0, |s| s.backups.highest);
         let last_number = last_number(self.operations.get(&op).and_then(|operation| operation.server));
         let Some(kind) = self.operations.get(&op).map(|operation| operation.kind) else { return };
         let deadline = now + self.policy.for_host(kind);
@@ -432,7 +433,9 @@ impl Engine {
         operation.deadline = deadline;
         operation.answered = false;
         let what = match (operation.kind, operation.stage, &operation.with) {
-            (OperationKind::Authorize | OperationKind::JoinCluster, ..) if !fresh => return self.interrupt(now, op, out),
+            (OperationKind::Authorize | OperationKind::JoinCluster, ..) if !fresh => {
+                return self.interrupt(now, op, out);
+            }
             (_, Stage::Preparing, _) => What::Files(Ask::Prepare { op, last_number }),
             (_, Stage::Publishing, With::File(file)) => What::Files(Ask::Publish { op, file: file.clone() }),
             _ => {

@@ -592,7 +592,8 @@ unsafe extern "C" fn authorize(
         let actor = unsafe { read_actor(json, len) }?;
         // SAFETY: the host vouches for it (rule 3).
         let secret = unsafe { text::read_secret(secret, secret_len) }?;
-        let secret = secret.ok_or_else(|| Error::new(abi::VMSF_ERR_INVALID, "secret is empty: give the credentials"))?;
+        let secret =
+            secret.ok_or_else(|| Error::new(abi::VMSF_ERR_INVALID, "secret is empty: give the credentials"))?;
         let request = instance.runtime.authorize(s, actor, Some(secret))?;
         // SAFETY: the host vouches for it (rule 3).
         unsafe { put_request(req, request) }

@@ -20,9 +20,7 @@ pub fn of(command: &Command, servers: &Servers) -> Option<Accepted> {
         Command::Backup { server, actor, request } => call(server, actor, *request).map(Accepted::Backup),
         Command::Authorize { server, actor, request } => call(server, actor, *request).map(Accepted::Authorize),
         Command::Deauthorize { server, actor, request } => call(server, actor, *request).map(Accepted::Deauthorize),
-        Command::BackupAll { actor, request } => {
-            Some(Accepted::BackupAll { actor: actor.clone(), request: *request })
-        }
+        Command::BackupAll { actor, request } => Some(Accepted::BackupAll { actor: actor.clone(), request: *request }),
         Command::JoinCluster { host, port, actor, request } => {
             let (host, port, actor, request) = (host.clone(), *port, actor.clone(), *request);
             Some(Accepted::JoinCluster { host, port, actor, request })

@@ -133,9 +133,11 @@ impl Core {
                 None
             }
             (What::Files(_), None) => None,
-            (What::Access { by, was: Some(was) }, Some(server)) => {
-                // A host keeps one token for a server: the new one has taken the old one's place.
-                if by.is_none() || !self.secrets.with_host {
+            (What::Access { by, was }, Some(server)) => {
+                if by.is_some() && self.secrets.with_host {
+                    // A host keeps one token for a server: the new one is in the place of all that were to be deleted.
+                    self.secrets.unwanted.retain(|_, id| *id != server.id);
+                } else if let Some(was) = was {
                     self.secrets.unwanted.insert(*was, Arc::clone(&server.id));
                 }
                 Some(output)
@@ -233,10 +235,11 @@ impl Core {
             Done::Surveyed { whose, survey, .. } => self.take_survey(&whose, survey, false, now),
             Done::Found { whose, survey } => self.take_survey(&whose, survey, true, now),
             Done::Prepared { op, result } => {
-                let result = result.map_err(|error| error.text).and_then(|path| match path.into_os_string().into_string() {
-                    Ok(path) => Ok(path),
-                    Err(path) => Err(format!("the path {} is not UTF-8", Path::new(&path).display())),
-                });
+                let result =
+                    result.map_err(|error| error.text).and_then(|path| match path.into_os_string().into_string() {
+                        Ok(path) => Ok(path),
+                        Err(path) => Err(format!("the path {} is not UTF-8", Path::new(&path).display())),
+                    });
                 self.feed(Input::Prepared { op, result }, now);
             }
             Done::Published { op, whose, result, survey } => {
@@ -370,9 +373,7 @@ impl Runtime {
         let survey = || files::Survey { error: Some(error.clone()), ..files::Survey::default() };
         let done = match ask {
             Ask::Prepare { op, .. } => Done::Prepared { op: *op, result: Err(error) },
-            Ask::Publish { op, .. } => {
-                Done::Published { op: *op, result: Err(error.clone()), survey: survey(), whose }
-            }
+            Ask::Publish { op, .. } => Done::Published { op: *op, result: Err(error.clone()), survey: survey(), whose },
             Ask::Find => Done::Found { survey: survey(), whose },
             Ask::Discard { .. } | Ask::Survey { .. } | Ask::TidyUp { .. } => return,
         };

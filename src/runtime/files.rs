@@ -40,8 +40,8 @@ use parking_lot::{Condvar, Mutex};
 use self::queue::{Queue, Taken};
 use crate::backup::{Backup, Folder, Published, Skipped};
 use crate::error::Error;
-use crate::secret::Secret;
 pub use crate::log::Named;
+use crate::secret::Secret;
 pub use lanes::{Enter, Panicked, Sink};
 
 /// How long a file that another process holds is tried again.

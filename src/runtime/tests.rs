@@ -109,6 +109,7 @@ fn a_thread_that_stalls_in_notify_never_touches_the_next_tenant_of_the_slot() {
     assert_eq!(key, old.mailbox.key(), "the same slot");
     runtime.start().unwrap();
     runtime.poll(5, 5).unwrap();
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [abi::VMSF_EVENT_LOG; 2], "the two configurations");
     // What is left of a call of `notify` that began before.
     old.mailbox.post(EventKind::Connected, crate::time::Mono(5));
     runtime.sender.send(Message::Mail(old.mailbox)).unwrap();

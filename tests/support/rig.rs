@@ -22,6 +22,10 @@ pub use vms_failover_abi as abi;
 /// Longer than anything here takes; a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const SECOND: u64 = 1_000_000_000;
+/// A driven instance is first polled then.
+const FIRST_POLL: u64 = 1_000 * SECOND;
+/// More polls than any single thing takes.
+const POLLS_MAX: usize = 1_000;
 /// The keep-alive timeout of `config`.
 pub const KEEP_ALIVE: u64 = 30 * SECOND;
 
@@ -102,7 +106,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Callback {
     Event { kind: u32, seq: u64, mono_ns: u64, server: u64, json: Value },
-    Begin { kind: u32, flags: u32, id: u64, server: u64, json: Value },
+    Begin { kind: u32, flags: u32, id: u64, server: u64, json: Value, secret: Vec<u8> },
     Log { text: String },
     LogLevel,
     Wake(u64),
@@ -121,6 +125,16 @@ impl Callback {
     /// Whether it is an event with this code and this new state.
     pub fn is(&self, code: &str, to: &str) -> bool {
         matches!(self, Callback::Event { json, .. } if json["code"] == code && json["details"]["to"] == to)
+    }
+
+    /// Whether it is an event with this code that is about this operation.
+    pub fn is_of(&self, code: &str, op: u64) -> bool {
+        matches!(self, Callback::Event { json, .. } if json["code"] == code && json["details"]["op"] == op)
+    }
+
+    /// Whether it begins what this call asked for.
+    pub fn begins(&self, request: u64) -> bool {
+        matches!(self, Callback::Begin { json, .. } if json["request"] == request)
     }
 }
 
@@ -187,6 +201,15 @@ impl Probe {
 
     pub fn seen(&self) -> Vec<Callback> {
         lock(&self.seen).clone()
+    }
+
+    /// Leaves out what was seen until now.
+    pub fn forget(&self) {
+        lock(&self.seen).clear();
+    }
+
+    pub fn find(&self, wanted: impl Fn(&Callback) -> bool) -> Option<Callback> {
+        lock(&self.seen).iter().find(|callback| wanted(callback)).cloned()
     }
 
     pub fn count(&self, wanted: impl Fn(&Callback) -> bool) -> usize {
@@ -272,8 +295,13 @@ unsafe extern "C" fn on_begin(ctx: *mut c_void, operation: *const abi::vmsf_oper
     // SAFETY: lives until the callback returns (header, rule 3).
     let operation = unsafe { &*operation };
     let json = serde_json::from_str(&counted(operation.json, operation.json_len)).expect("JSON");
-    let abi::vmsf_operation { kind, flags, id, server, .. } = *operation;
-    probe(ctx).deliver(Callback::Begin { kind, flags, id, server, json });
+    let abi::vmsf_operation { kind, flags, id, server, secret, secret_len, .. } = *operation;
+    let secret = match secret_len {
+        0 => Vec::new(),
+        // SAFETY: counted, and lives until the callback returns (header, rule 10).
+        len => unsafe { std::slice::from_raw_parts(secret, len) }.to_vec(),
+    };
+    probe(ctx).deliver(Callback::Begin { kind, flags, id, server, json, secret });
 }
 
 unsafe extern "C" fn on_log(ctx: *mut c_void, _level: u32, _target: *const c_char, text: *const c_char, len: usize) {
@@ -295,17 +323,31 @@ unsafe extern "C" fn on_release(ctx: *mut c_void) {
     probe.released.fetch_add(1, Ordering::SeqCst);
 }
 
-/// A configuration with these servers and every default.
+/// Where `config` has its directories; `options` puts them below the directory of the instance.
+const NOWHERE: &str = "/nowhere";
+
+/// A configuration with these servers and every default but one: a daily run would come into any test that runs at its time.
 pub fn config(ids: &[&str]) -> Value {
     let server = |id: &&str| json!({ "id": id, "name": format!("Recorder {id}"), "host": format!("{id}.example") });
     json!({
-        "schema": 1, "backup_directory": "/nowhere/backups", "store_path": "/nowhere/video",
+        "schema": 1, "backup_directory": "/nowhere/backups", "store_path": "/nowhere/video", "daily_backup": false,
         "timeouts": { "keep_alive_s": KEEP_ALIVE / SECOND },
         "monitored_servers": ids.iter().map(server).collect::<Vec<_>>(),
     })
 }
 
+/// A configuration with its directories below this one.
+pub fn placed(directory: &TempDir, config: &Value) -> Value {
+    let mut placed = config.clone();
+    for key in ["backup_directory", "store_path"] {
+        let below = config[key].as_str().and_then(|path| path.strip_prefix(NOWHERE)?.strip_prefix('/'));
+        below.into_iter().for_each(|below| placed[key] = json!(directory.path().join(below)));
+    }
+    placed
+}
+
 pub fn options(directory: &TempDir, config: &Value) -> String {
+    let config = placed(directory, config);
     json!({ "schema": 1, "state_directory": directory.path(), "config": config, "durability": "none" }).to_string()
 }
 
@@ -360,9 +402,91 @@ impl Rig {
         let rig = Rig::new(drives, ids);
         expect(rig.start(), abi::VMSF_OK, "start");
         if drives {
-            expect(rig.poll(1_000 * SECOND).0, abi::VMSF_OK, "poll");
+            expect(rig.poll(FIRST_POLL).0, abi::VMSF_OK, "poll");
         }
         rig
+    }
+
+    /// A running one whose servers can be taken over.
+    pub fn ready(drives: bool, ids: &[&str]) -> Rig {
+        let rig = Rig::running(drives, ids);
+        rig.prepare();
+        rig
+    }
+
+    /// Prepares every server of a running instance as a host does it: in the cluster, authorized, backed up. A driven one is polled at the
+    /// instant that it has reached, or at second 1,000 if there was none. Of all that the probe has seen nothing afterwards.
+    pub fn prepare(&self) {
+        let backups = self.config()["backup_directory"].as_str().map(std::path::PathBuf::from).expect("a path");
+        std::fs::create_dir_all(backups).expect("the directory for backups");
+        expect(self.cluster(true), abi::VMSF_OK, "cluster");
+        let mut server = 0;
+        while call!(next_server(self.p, server, &mut server)) == abi::VMSF_OK {
+            self.authorized(server);
+            self.backed_up(server);
+        }
+        self.probe.forget();
+    }
+
+    /// Authorizes a server; the host answers with this token. Gives the operation.
+    pub fn authorized(&self, server: u64) -> u64 {
+        let (code, request) = self.authorize(server, b"the password");
+        expect(code, abi::VMSF_OK, "authorize");
+        let Callback::Begin { id, .. } = self.wait("begin", |callback| callback.begins(request)) else {
+            unreachable!()
+        };
+        expect(complete_with(self.p, id, abi::VMSF_OUTCOME_OK, &token_of(server)), abi::VMSF_OK, "complete");
+        let completed = self.wait("completed", |callback| callback.is_of("completed", id));
+        let ok = matches!(&completed, Callback::Event { json, .. } if json["details"]["outcome"] == "ok");
+        assert!(ok, "{completed:?}");
+        id
+    }
+
+    /// Backs a server up. Gives the operation.
+    pub fn backed_up(&self, server: u64) -> u64 {
+        let (code, request) = self.backup(server);
+        expect(code, abi::VMSF_OK, "backup");
+        let begin = self.wait("begin", |callback| callback.begins(request));
+        let Callback::Begin { id, json, .. } = begin else { unreachable!() };
+        std::fs::write(json["file"].as_str().expect("a file"), b"settings").expect("an archive");
+        expect(self.complete(id, abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
+        let backup = self.wait("backup", |callback| callback.is_of("backup", id));
+        let ok = matches!(&backup, Callback::Event { json, .. } if json["details"]["result"] == "ok");
+        assert!(ok, "{backup:?}");
+        id
+    }
+
+    /// The first callback that is wanted: waits for it, or polls for it at the instant that was reached.
+    #[track_caller]
+    pub fn wait(&self, what: &str, wanted: impl Fn(&Callback) -> bool) -> Callback {
+        if !self.drives {
+            return self.probe.wait(what, wanted);
+        }
+        for _ in 0..POLLS_MAX {
+            match self.probe.find(&wanted) {
+                Some(found) => return found,
+                None => self.poll_again(),
+            }
+        }
+        panic!("no {what} among {:#?}", self.probe.seen());
+    }
+
+    fn poll_again(&self) {
+        let now = match self.now() {
+            0 => FIRST_POLL,
+            now => now,
+        };
+        expect(self.poll(now).0, abi::VMSF_OK, "poll");
+    }
+
+    /// Polls at an instant until nothing is left to do at it.
+    pub fn settle(&self, now_ns: u64) {
+        let asks_again = |_: &usize| {
+            let (code, next) = self.poll(now_ns);
+            expect(code, abi::VMSF_OK, now_ns);
+            next <= now_ns
+        };
+        assert!((0..POLLS_MAX).take_while(asks_again).count() < POLLS_MAX, "it comes to rest");
     }
 
     pub fn start(&self) -> abi::vmsf_result {
@@ -441,13 +565,42 @@ impl Rig {
         call!(cancel(self.p, server, std::ptr::null(), 0))
     }
 
+    pub fn cluster(&self, joined: bool) -> abi::vmsf_result {
+        call!(cluster(self.p, joined.into(), std::ptr::null(), 0))
+    }
+
+    pub fn authorize(&self, server: u64, secret: &[u8]) -> (abi::vmsf_result, u64) {
+        let mut request = 0;
+        let (secret, len) = (secret.as_ptr(), secret.len());
+        (call!(authorize(self.p, server, std::ptr::null(), 0, secret, len, &mut request)), request)
+    }
+
+    pub fn deauthorize(&self, server: u64) -> (abi::vmsf_result, u64) {
+        let mut request = 0;
+        (call!(deauthorize(self.p, server, std::ptr::null(), 0, &mut request)), request)
+    }
+
+    pub fn backup(&self, server: u64) -> (abi::vmsf_result, u64) {
+        let mut request = 0;
+        (call!(backup(self.p, server, std::ptr::null(), 0, &mut request)), request)
+    }
+
     pub fn complete(&self, op: u64, outcome: u32) -> abi::vmsf_result {
         complete(self.p, op, outcome)
     }
 }
 
 pub fn complete(p: abi::vmsf_plugin, op: u64, outcome: u32) -> abi::vmsf_result {
-    call!(complete(p, op, outcome, std::ptr::null(), 0, std::ptr::null(), 0))
+    complete_with(p, op, outcome, &[])
+}
+
+pub fn complete_with(p: abi::vmsf_plugin, op: u64, outcome: u32, token: &[u8]) -> abi::vmsf_result {
+    call!(complete(p, op, outcome, std::ptr::null(), 0, token.as_ptr(), token.len()))
+}
+
+/// What the host answers to an `authorize` of this server.
+pub fn token_of(server: u64) -> Vec<u8> {
+    format!("token of {server:x}").into_bytes()
 }
 
 pub type Document = unsafe extern "C" fn(

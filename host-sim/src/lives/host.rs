@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::talk::{Reply, Request};
+use super::talk::{BUILD, Reply, Request};
 use crate::library::{BeginError, Life};
 use crate::plugin::Plugin;
 use crate::run::{Refusal, Subject};
@@ -54,7 +54,12 @@ fn serve(args: &LifeArgs) -> io::Result<()> {
 
 fn answer(args: &LifeArgs, living: &mut Option<Life>, request: Request) -> Result<Reply, String> {
     let unborn = || "there is no life yet, or no longer".to_owned();
-    if let Request::Begin { birth, preparation } = request {
+    if let Request::Begin { build, birth, preparation } = request {
+        if build != BUILD {
+            return Err(
+                "this host-sim is not of the build that calls it: build it again (cargo build -p host-sim)".to_owned()
+            );
+        }
         let plugin: Arc<Plugin> = Plugin::load(&args.library).map_err(|e| e.to_string())?;
         let mut life = match Life::begin(&plugin, birth) {
             Ok(life) => life,

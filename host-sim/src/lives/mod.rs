@@ -20,7 +20,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use self::talk::{Preparation, Reply, Request};
+use self::talk::{BUILD, Preparation, Reply, Request};
 use crate::library::{self, BeginError, Birth};
 use crate::plugin::Plugin;
 use crate::run::{Happening, Polled, Refusal, Subject};
@@ -81,7 +81,7 @@ impl Lives {
     fn begin_life(&mut self, config: Option<Value>, preparation: Option<Preparation>) -> Result<(), BeginError> {
         let birth = Birth { folder: self.folder.path().to_owned(), story: self.story.clone(), config };
         let mut process = HostProcess::start(&self.program, &self.library).map_err(BeginError::Other)?;
-        match process.ask(&Request::Begin { birth, preparation }).map_err(BeginError::Other)? {
+        match process.ask(&Request::Begin { build: BUILD, birth, preparation }).map_err(BeginError::Other)? {
             Reply::Done => self.life = Some(process),
             Reply::BadConfig { text } => return Err(BeginError::Config(text)),
             other => return Err(BeginError::Other(other.fault())),

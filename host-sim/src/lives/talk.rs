@@ -6,12 +6,45 @@ use crate::library::Birth;
 use crate::run::{Happening, Polled};
 use crate::scenario::{Call, EventKind};
 
+/// A number for what both sides are built from. A test may find a program that was built before the last change, which would speak, or
+/// behave, in another way.
+pub(super) const BUILD: u64 = fingerprint(&[
+    include_bytes!("talk.rs"),
+    include_bytes!("host.rs"),
+    include_bytes!("../library.rs"),
+    include_bytes!("../library/damage.rs"),
+    include_bytes!("../library/life.rs"),
+    include_bytes!("../library/prepare.rs"),
+    include_bytes!("../library/read.rs"),
+    include_bytes!("../library/work.rs"),
+    include_bytes!("../plugin/callbacks.rs"),
+    include_bytes!("../plugin/instance.rs"),
+    include_bytes!("../run.rs"),
+    include_bytes!("../scenario.rs"),
+    include_bytes!("../trace.rs"),
+]);
+
+/// FNV-1a: it has to be made while compiling, and nobody is to be kept from making another file with the same.
+const fn fingerprint(files: &[&[u8]]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut file = 0;
+    while file < files.len() {
+        let mut at = 0;
+        while at < files[file].len() {
+            hash = (hash ^ files[file][at] as u64).wrapping_mul(0x0100_0000_01b3);
+            at += 1;
+        }
+        file += 1;
+    }
+    hash
+}
+
 /// What the host process is told to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub(super) enum Request {
     /// Create and start the plugin; the first line of a life.
-    Begin { birth: Birth, preparation: Option<Preparation> },
+    Begin { build: u64, birth: Birth, preparation: Option<Preparation> },
     /// Report an event.
     Notify { at_ns: u64, server: String, event: EventKind },
     /// Make a call.
@@ -85,11 +118,20 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_counts_in_the_fingerprint() {
+        let of = |files: [&str; 2]| fingerprint(&files.map(str::as_bytes));
+        let [one, other, less] = [["ab", "c"], ["ab", "d"], ["ab", ""]].map(of);
+        assert!(one != other && one != less && other != less);
+        // The published value for "foobar".
+        assert_eq!(fingerprint(&[b"foo", b"bar"]), 0x85944171f73967e8);
+    }
+
+    #[test]
     fn requests_come_through() {
         let call = Call::Configure { config: json!({"a": [1, {"b": null}]}) };
         let birth = Birth { folder: "/f".into(), story: "s".into(), config: None };
         for request in [
-            Request::Begin { birth, preparation: None },
+            Request::Begin { build: BUILD, birth, preparation: None },
             Request::Call { at_ns: 7, call },
             Request::Call { at_ns: 7, call: Call::Cluster { joined: true, actor: None } },
             Request::Poll { now_ns: u64::MAX, utc_ms: -1 },

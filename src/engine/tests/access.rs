@@ -1,11 +1,11 @@
 //! The cluster, authorization, and what is refused without them.
 
 use super::{A, B, NAMES, OF_OLD, Rig, at, joins};
-use crate::engine::{Engine, Ran};
 use crate::engine::command::{Command, Input, Refusal};
 use crate::engine::health::EventKind as E;
 use crate::engine::output::{Block, OperationKind, Outcome, TakeoverState as S, With};
 use crate::engine::policy::ServerKey;
+use crate::engine::{Engine, Ran};
 
 fn eve() -> String {
     "eve".into()
@@ -152,9 +152,8 @@ fn a_server_in_an_operation_is_neither_removed_nor_readdressed() {
 fn calls_that_wait_to_be_taken_in_count_when_the_next_one_is_judged() {
     let mut rig = Rig::bare(1);
     let joined = Command::Cluster { joined: true, actor: eve(), request: 1 };
-    let judge = |rig: &Rig, pending: &[&Command], command: &Command| {
-        rig.engine.accepts(pending.iter().copied(), command).err()
-    };
+    let judge =
+        |rig: &Rig, pending: &[&Command], command: &Command| rig.engine.accepts(pending.iter().copied(), command).err();
     assert_eq!(judge(&rig, &[&joined], &backup(A)), Some(Refusal::Blocked(Block::NotAuthorized)));
     assert_eq!(judge(&rig, &[&authorize(A)], &authorize(A)), Some(Refusal::Running(OperationKind::Authorize)));
     rig.command(authorize(A));
@@ -170,7 +169,8 @@ fn without_an_answer_an_authorization_ends_and_a_late_one_is_an_alarm() {
     rig.command(authorize(A));
     rig.to(50);
     rig.hand_in(Input::LateAnswer { op: 1, outcome: Outcome::Ok });
-    let expected = ["0 a begin authorize 1 attempt 0", "50 a over 1", "50 a completed 1 timeout", "50 a alarm late_answer"];
+    let expected =
+        ["0 a begin authorize 1 attempt 0", "50 a over 1", "50 a completed 1 timeout", "50 a alarm late_answer"];
     assert_eq!(rig.said(), expected);
     assert_eq!(rig.engine.access(A), None);
 }

@@ -32,11 +32,17 @@ fn rig() -> Rig {
 fn a_backup_is_prepared_asked_of_the_host_and_published() {
     let mut rig = rig();
     rig.command(backup(A));
-    assert_eq!(rig.accepts(&Command::Complete { op: 1, outcome: Outcome::Ok, error: None }), Err(Refusal::NoSuchOperation));
+    assert_eq!(
+        rig.accepts(&Command::Complete { op: 1, outcome: Outcome::Ok, error: None }),
+        Err(Refusal::NoSuchOperation)
+    );
     rig.hand_in(prepared(1));
     assert_eq!(rig.engine.operation(1).map(|op| op.with.clone()), Some(With::File("/b/in-1".into())));
     rig.answer(1, Outcome::Ok);
-    assert_eq!(rig.accepts(&Command::Complete { op: 1, outcome: Outcome::Ok, error: None }), Err(Refusal::NoSuchOperation));
+    assert_eq!(
+        rig.accepts(&Command::Complete { op: 1, outcome: Outcome::Ok, error: None }),
+        Err(Refusal::NoSuchOperation)
+    );
     rig.hand_in(published(1));
     let expected = [
         "0 a prepare 1 after 0",
@@ -88,7 +94,8 @@ fn a_failed_backup_is_an_alarm_that_ends_with_the_next_good_one() {
     rig.command(backup(A));
     rig.hand_in(prepared(1));
     rig.command(Command::Complete { op: 1, outcome: Outcome::Failed, error: Some("no login".into()) });
-    let expected = ["0 a completed 1 failed", "0 a discard 1", "0 a backup 1 failed no login", "0 a alarm backup_failed"];
+    let expected =
+        ["0 a completed 1 failed", "0 a discard 1", "0 a backup 1 failed no login", "0 a alarm backup_failed"];
     assert_eq!(rig.said()[2..], expected);
     let last = rig.engine.view(A).unwrap().last_backup.unwrap();
     assert_eq!((last.archive, last.error), (None, Some("no login".into())));
@@ -125,7 +132,11 @@ fn a_takeover_goes_before_a_backup_whatever_its_stage() {
         let mut expected = Vec::new();
         expected.extend((stage == Stage::Asked).then_some("30 a over 1"));
         expected.extend((stage != Stage::Preparing).then_some("30 a completed 1 superseded"));
-        expected.extend(["30 a discard 1", "30 a backup 1 failed superseded", "30 a queued => taking_over keep_alive_timeout"]);
+        expected.extend([
+            "30 a discard 1",
+            "30 a backup 1 failed superseded",
+            "30 a queued => taking_over keep_alive_timeout",
+        ]);
         expected.push("30 a begin takeover 2 attempt 0");
         assert_eq!(said, expected, "{stage:?}");
         rig.hand_in(published(1));

@@ -275,9 +275,8 @@ fn all_backups_are_hashed_again_once_a_day_whether_or_not_any_are_made() {
     wall.rig.configure(|policy| policy.daily_backup = false);
     wall.rig.out.clear();
     wall.to_utc(NEW_YEAR_MS + 3 * DAY_MS);
-    let thorough = |output: &&(Mono, crate::engine::output::Output)| {
-        output.1.what == What::Files(Ask::Survey { thorough: true })
-    };
+    let thorough =
+        |output: &&(Mono, crate::engine::output::Output)| output.1.what == What::Files(Ask::Survey { thorough: true });
     assert_eq!(wall.rig.out.iter().filter(thorough).count(), 6);
 }
 

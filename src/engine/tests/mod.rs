@@ -9,9 +9,9 @@ mod restore;
 mod takeover;
 mod timing;
 
+use super::backup::Survey;
 use super::command::{Command, Input};
 use super::health::EventKind;
-use super::backup::Survey;
 use super::output::{Alarm, Archive, Ask, Cause, Outcome, Output, TakeoverState, What};
 use super::policy::{Policy, ServerKey, ServerPolicy, Timeouts};
 use super::{Engine, Ran};

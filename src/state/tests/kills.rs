@@ -8,14 +8,14 @@ use super::steps::{killed_at, on_a_full_disk, on_a_full_disk_killed_at};
 use super::*;
 
 fn full(directory: &Path) -> Store {
-    Store::open(directory, Durability::Full).unwrap()
+    Store::open_with(directory, Durability::Full, &[]).unwrap()
 }
 
 #[test]
 fn the_steps_of_a_save_come_in_the_order_that_makes_it_safe() {
     let root = tempfile::tempdir().unwrap();
     let save = |durability| {
-        let store = Store::open(root.path(), durability).unwrap();
+        let store = Store::open_with(root.path(), durability, &[]).unwrap();
         killed_at(usize::MAX, || store.save(&1).unwrap()).0
     };
     assert_eq!(save(Durability::Full), ["create", "write", "sync", "rename", "settle"]);
@@ -107,7 +107,7 @@ fn killed_while_it_reserves_room_the_next_life_reserves_it() {
     let whole = killed_at(usize::MAX, || full(tempfile::tempdir().unwrap().path())).0.len();
     for n in 0..whole {
         let root = tempfile::tempdir().unwrap();
-        killed_at(n, || Store::open(root.path(), Durability::Full).unwrap_err());
+        killed_at(n, || Store::open_with(root.path(), Durability::Full, &[]).unwrap_err());
         let store = full(root.path());
         assert_eq!(fs::metadata(root.path().join("spare.2")).unwrap().len(), 64 * 1024);
         assert_eq!(store.load().unwrap().generation, 0);

@@ -24,8 +24,9 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+/// As in schema 1: these tests are of the files, whatever the payload.
 fn open(directory: &Path) -> Store {
-    Store::open(directory, Durability::None).unwrap()
+    Store::open_with(directory, Durability::None, &[]).unwrap()
 }
 
 /// A directory with generations 1 to `last`, whose payloads are {"n":generation}.
@@ -42,7 +43,7 @@ fn saved(last: u64) -> tempfile::TempDir {
 fn a_directory_in_use_is_busy_and_free_again_afterwards() {
     let root = tempfile::tempdir().unwrap();
     let first = open(root.path());
-    assert_eq!(Store::open(root.path(), Durability::None).unwrap_err().code, abi::VMSF_ERR_BUSY);
+    assert_eq!(Store::open_with(root.path(), Durability::None, &[]).unwrap_err().code, abi::VMSF_ERR_BUSY);
     drop(first);
     let second = open(root.path());
     second.unlock();
@@ -75,7 +76,7 @@ fn a_fresh_directory_holds_nothing() {
 fn what_was_saved_last_comes_back_in_this_life_and_the_next() {
     let root = tempfile::tempdir().unwrap();
     for n in 1..=5_u64 {
-        let store = Store::open(root.path(), Durability::Full).unwrap();
+        let store = Store::open_with(root.path(), Durability::Full, &[]).unwrap();
         let payload = json!({"n": n, "name": "Zürich \"7\"\n", "third": 1.0 / 3.0});
         assert_eq!(store.save(&payload).unwrap(), n);
         let loaded = Loaded { payload: Some(payload), generation: n, damaged: None };
@@ -124,7 +125,7 @@ fn everything_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let root = tempfile::tempdir().unwrap();
     let directory = root.path().join("new/state");
-    let store = Store::open(&directory, Durability::Full).unwrap();
+    let store = Store::open_with(&directory, Durability::Full, &[]).unwrap();
     store.save(&1).unwrap();
     store.keep_config("{}").unwrap();
     store.save(&1).unwrap();

@@ -13,7 +13,7 @@ fn a_directory_that_is_a_file_is_named() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("file");
     fs::write(&path, "").unwrap();
-    let error = Store::open(&path, Durability::None).unwrap_err();
+    let error = Store::open_with(&path, Durability::None, &[]).unwrap_err();
     assert_eq!(error.code, abi::VMSF_ERR_IO);
     assert!(error.text.contains(path.to_str().unwrap()), "{}", error.text);
 }
@@ -32,7 +32,7 @@ fn refused(store: &Store, path: &Path) -> Error {
 fn a_directory_that_is_gone_is_an_error_and_heals() {
     let root = tempfile::tempdir().unwrap();
     let directory = root.path().join("state");
-    let store = Store::open(&directory, Durability::Full).unwrap();
+    let store = Store::open_with(&directory, Durability::Full, &[]).unwrap();
     store.save(&json!({"n": 1})).unwrap();
     // Moved away and back.
     fs::rename(&directory, root.path().join("away")).unwrap();
@@ -44,7 +44,7 @@ fn a_directory_that_is_gone_is_an_error_and_heals() {
     refused(&store, &directory);
     fs::create_dir(&directory).unwrap();
     store.save(&json!({"n": 3})).unwrap();
-    assert_eq!(Store::open(&directory, Durability::None).unwrap_err().code, abi::VMSF_ERR_BUSY);
+    assert_eq!(Store::open_with(&directory, Durability::None, &[]).unwrap_err().code, abi::VMSF_ERR_BUSY);
     assert_eq!(store.load().unwrap().payload, Some(json!({"n": 3})));
     assert!(directory.join("spare.2").exists());
     fs::remove_dir_all(&directory).unwrap();
@@ -143,7 +143,7 @@ mod mounted {
     #[test]
     fn a_full_disk_still_lets_state_be_written() {
         let Some(mount) = Mount::new() else { return };
-        let store = Store::open(&mount.state(), Durability::Full).unwrap();
+        let store = Store::open_with(&mount.state(), Durability::Full, &[]).unwrap();
         // A payload that grows within what is reserved, and a neighbour who takes every byte before each save.
         for n in 1..=50_u64 {
             mount.fill();
@@ -154,7 +154,7 @@ mod mounted {
         // A restart too.
         drop(store);
         mount.fill();
-        let store = Store::open(&mount.state(), Durability::Full).unwrap();
+        let store = Store::open_with(&mount.state(), Durability::Full, &[]).unwrap();
         assert_eq!(store.load().unwrap().generation, 50);
         store.save(&json!({"n": 51})).unwrap();
     }
@@ -162,7 +162,7 @@ mod mounted {
     #[test]
     fn what_does_not_fit_at_all_is_an_error_and_heals() {
         let Some(mount) = Mount::new() else { return };
-        let store = Store::open(&mount.state(), Durability::Full).unwrap();
+        let store = Store::open_with(&mount.state(), Durability::Full, &[]).unwrap();
         store.save(&json!({"n": 1})).unwrap();
         mount.fill();
         let long = "x".repeat(100_000);
@@ -180,30 +180,30 @@ mod mounted {
         let Some(mount) = Mount::new() else { return };
         fs::create_dir(mount.state()).unwrap();
         mount.fill();
-        let error = Store::open(&mount.state(), Durability::Full).unwrap_err();
+        let error = Store::open_with(&mount.state(), Durability::Full, &[]).unwrap_err();
         assert_eq!(error.code, abi::VMSF_ERR_IO);
         assert!(error.text.contains(mount.state().to_str().unwrap()), "{}", error.text);
         mount.free();
-        Store::open(&mount.state(), Durability::Full).unwrap();
+        Store::open_with(&mount.state(), Durability::Full, &[]).unwrap();
     }
 
     #[test]
     fn a_read_only_disk_is_an_error_and_heals() {
         let Some(mount_point) = Mount::new() else { return };
-        let store = Store::open(&mount_point.state(), Durability::Full).unwrap();
+        let store = Store::open_with(&mount_point.state(), Durability::Full, &[]).unwrap();
         store.save(&json!({"n": 1})).unwrap();
         drop(store);
         // Remounting needs that nothing is open for writing, as the lock is; a second mount point of the same disk does not.
         let view = tempfile::tempdir().unwrap();
         let source = mount_point.0.path().to_str().unwrap();
         assert!(mount(&["--bind", source], view.path()) && mount(&["-o", "remount,bind,ro"], view.path()));
-        let opened = Store::open(&view.path().join("state"), Durability::Full);
+        let opened = Store::open_with(&view.path().join("state"), Durability::Full, &[]);
         let lock = view.path().join("state/lock");
         let unmounted = Command::new("umount").arg(view.path()).status().unwrap().success();
         let error = opened.unwrap_err();
         assert!(unmounted && error.code == abi::VMSF_ERR_IO);
         assert!(error.text.contains(lock.to_str().unwrap()) && error.text.contains("ead-only"), "{}", error.text);
-        let store = Store::open(&mount_point.state(), Durability::Full).unwrap();
+        let store = Store::open_with(&mount_point.state(), Durability::Full, &[]).unwrap();
         assert_eq!(store.save(&json!({"n": 2})).unwrap(), 2);
     }
 
@@ -211,7 +211,7 @@ mod mounted {
     fn a_token_on_a_full_or_read_only_disk_is_refused_takes_no_room_from_the_state_and_heals() {
         let Some(mount_point) = Mount::new() else { return };
         let directory = mount_point.state();
-        let store = Store::open(&directory, Durability::Full).unwrap();
+        let store = Store::open_with(&directory, Durability::Full, &[]).unwrap();
         let (tokens, _) = store.tokens().unwrap();
         let token = crate::secret::Secret::copied(&[7; 4096]).unwrap();
         let refused = |why: &str| {
@@ -237,7 +237,7 @@ mod mounted {
     fn a_disk_that_becomes_read_only_in_use_is_an_error_and_heals() {
         let Some(mount_point) = Mount::new() else { return };
         let directory = mount_point.state();
-        let store = Store::open(&directory, Durability::Full).unwrap();
+        let store = Store::open_with(&directory, Durability::Full, &[]).unwrap();
         store.save(&json!({"n": 1})).unwrap();
         // The same disk mounted over itself, read-only: the paths are the same, and so is the lock.
         let path = directory.to_str().unwrap();

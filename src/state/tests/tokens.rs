@@ -20,7 +20,7 @@ fn secret(n: u64) -> Secret {
 }
 
 fn load(directory: &Path) -> Tokens {
-    let (tokens, damaged) = Store::open(directory, Durability::Full).unwrap().tokens().unwrap();
+    let (tokens, damaged) = Store::open_with(directory, Durability::Full, &[]).unwrap().tokens().unwrap();
     assert_eq!(damaged, None);
     tokens
 }
