@@ -235,5 +235,11 @@ impl Folder {
     }
 }
 
+/// Bytes hashed and syncs made by this thread so far.
+#[cfg(test)]
+pub fn counted() -> (u64, u32) {
+    (digest::HASHED.with(|hashed| hashed.get()), disk::SYNCS.with(|syncs| syncs.get()))
+}
+
 #[cfg(test)]
 mod tests;
