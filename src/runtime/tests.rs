@@ -117,3 +117,28 @@ fn a_thread_that_stalls_in_notify_never_touches_the_next_tenant_of_the_slot() {
     assert_eq!(events.try_iter().count(), 0);
     runtime.stop(PATIENCE).unwrap();
 }
+
+#[test]
+fn the_last_keep_alive_is_read_again_before_a_server_is_declared_failed() {
+    let second = |n: u64| n * 1_000_000_000;
+    for in_time in [true, false] {
+        let Bench { runtime, events, _root, .. } = bench(Clock::driven(), 0);
+        runtime.start().unwrap();
+        runtime.poll(second(1), 0).unwrap();
+        let server = runtime.server("a").unwrap();
+        runtime.notify(server, EventKind::KeepAlive, Some(crate::time::Mono(second(1)))).unwrap();
+        for n in 1..31 {
+            runtime.poll(second(n), 0).unwrap();
+        }
+        // What a thread has listed and not yet told of when the worker comes to the deadline.
+        let entry = runtime.servers.read().by_id("a").unwrap().clone();
+        if in_time {
+            entry.mailbox.post(EventKind::KeepAlive, crate::time::Mono(second(30)));
+        }
+        runtime.poll(second(31), 0).unwrap();
+        let kinds: Vec<u32> = events.try_iter().collect();
+        let changes = kinds.iter().filter(|kind| **kind == abi::VMSF_EVENT_HEALTH).count();
+        assert_eq!(changes, if in_time { 1 } else { 2 }, "{kinds:?}");
+        runtime.stop(PATIENCE).unwrap();
+    }
+}
