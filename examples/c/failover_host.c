@@ -1,9 +1,13 @@
 /* The smallest complete host, to copy from. It drives the plugin in virtual time, so that a failure, its takeover and
  * the restore take milliseconds. A real host lets the plugin run its own thread: flags 0, no wake, no poll. */
+#define _POSIX_C_SOURCE 200809L
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "vms_failover.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -13,6 +17,7 @@ typedef struct host {
     vmsf_plugin plugin;
     uint64_t now_ns;    /* the virtual clock */
     uint64_t operation; /* begun and not answered; 0 = none */
+    const char *token;  /* its answer, for an authorize */
 } host;
 
 static void fail(const char *what, const char *why) {
@@ -39,11 +44,26 @@ static void on_event(void *ctx, const vmsf_event *event) {
     if (event->kind == VMSF_EVENT_OPERATION_OVER) ((host *)ctx)->operation = 0; /* a real host stops and undoes it */
 }
 
+static void back_up(const char *json) { /* a real host has a JSON library, and writes the server's settings */
+    char path[4097] = "";
+    const char *file = strstr(json, "\"file\":\"");
+    if (file == NULL || sscanf(file, "\"file\":\"%4096[^\"]", path) != 1) fail("no file in the request", json);
+    FILE *archive = fopen(path, "wb");
+    if (archive == NULL || fputs("the settings of the server\n", archive) < 0 || fflush(archive)) fail("backup", path);
+    if (fsync(fileno(archive)) != 0 || fclose(archive) != 0) fail("backup", path); /* durable before it is completed */
+}
+
 static void on_begin(void *ctx, const vmsf_operation *op) { /* copies what it needs, works elsewhere, answers later */
     host *h = ctx;
     printf("begin %s\n", op->json);
-    if (op->kind == VMSF_OP_TAKEOVER || op->kind == VMSF_OP_RESTORE) h->operation = op->id;
-    else check(h, "complete", h->api->complete(h->plugin, op->id, VMSF_OUTCOME_UNSUPPORTED, NULL, 0, NULL, 0));
+    h->operation = op->id;
+    h->token = op->kind == VMSF_OP_AUTHORIZE ? "token of the server, got with op->secret" : NULL;
+    switch (op->kind) {
+    case VMSF_OP_BACKUP: back_up(op->json); break;
+    case VMSF_OP_TAKEOVER: case VMSF_OP_RESTORE: case VMSF_OP_AUTHORIZE: case VMSF_OP_DEAUTHORIZE: break;
+    default: h->operation = 0; /* whatever else this host does not know */
+        check(h, "complete", h->api->complete(h->plugin, op->id, VMSF_OUTCOME_UNSUPPORTED, NULL, 0, NULL, 0));
+    }
 }
 
 static void on_wake(void *ctx, uint64_t next_ns) { (void)ctx, (void)next_ns; } /* `run` polls after every call anyway */
@@ -55,8 +75,10 @@ static void run(host *h, uint64_t seconds) { /* answers what was begun, else mov
         const int64_t utc_ms = INT64_C(1767225600000) + (int64_t)(h->now_ns / 1000000);
         check(h, "poll", h->api->poll(h->plugin, h->now_ns, utc_ms, &next));
         if ((op = h->operation) != 0) {
+            const uint8_t *token = (const uint8_t *)h->token;
+            const size_t len = token == NULL ? 0 : strlen(h->token);
             h->operation = next = 0;
-            check(h, "complete", h->api->complete(h->plugin, op, VMSF_OUTCOME_OK, NULL, 0, NULL, 0));
+            check(h, "complete", h->api->complete(h->plugin, op, VMSF_OUTCOME_OK, NULL, 0, token, len));
         } else if (next > h->now_ns && next <= end) h->now_ns = next;
     }
     h->now_ns = end;
@@ -94,6 +116,8 @@ static void create(host *h, const char *config_path, const char *dir) { /* a quo
     if (result != VMSF_OK) fail(h->api->result_name(result), error);
     snprintf(text, sizeof text, "{\"set\":{\"backup_directory\":\"%s/b\",\"store_path\":\"%s/v\"}}", dir, dir);
     check(h, "edit", h->api->edit(h->plugin, text, strlen(text), 0, NULL, 0, NULL));
+    snprintf(text, sizeof text, "%s/b", dir);
+    if (mkdir(text, 0700) != 0 && errno != EEXIST) fail("cannot make", text); /* holds a folder for each server */
 }
 
 int main(int argc, char **argv) {
@@ -105,6 +129,10 @@ int main(int argc, char **argv) {
     check(&h, "start", h.api->start(h.plugin));
     vmsf_server server = 0;
     check(&h, "next_server", h.api->next_server(h.plugin, 0, &server)); /* the first of the configuration */
+    check(&h, "cluster", h.api->cluster(h.plugin, 1, NULL, 0));
+    check(&h, "authorize", h.api->authorize(h.plugin, server, NULL, 0, (const uint8_t *)"admin:pw", 8, NULL));
+    run(&h, 1);
+    check(&h, "backup", h.api->backup(h.plugin, server, NULL, 0, NULL));
     hear(&h, server, VMSF_NOTIFY_CONNECTED, 1);
     hear(&h, server, VMSF_NOTIFY_STARTUP, 1);
     for (int i = 0; i < 3; i++) hear(&h, server, VMSF_NOTIFY_KEEP_ALIVE, 10);
