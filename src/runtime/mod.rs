@@ -189,6 +189,7 @@ pub struct Runtime {
     /// None once the instance has ended.
     log: Mutex<Option<LogStore>>,
     log_fails: AtomicBool,
+    tokens_fail: AtomicBool,
     life: AtomicU8,
     servers: RwLock<Arc<Servers>>,
     config: RwLock<Arc<Config>>,
@@ -248,6 +249,7 @@ impl Runtime {
             writing: Mutex::new(()),
             log: Mutex::new(Some(log)),
             log_fails: AtomicBool::new(false),
+            tokens_fail: AtomicBool::new(false),
             life: AtomicU8::new(Life::Stopped as u8),
             servers: RwLock::new(servers),
             config: RwLock::new(config),
@@ -320,8 +322,8 @@ impl Runtime {
         let ended = if self.is_driven() { self.deliver_the_rest(until) } else { self.end_worker(until) };
         let ended = ended && self.end_file_worker(until);
         if !ended {
-            let text =
-                format!("a callback of the host did not return within {} ms: call stop again", timeout.as_millis());
+            let ms = timeout.as_millis();
+            let text = format!("a callback of the host, or the disk, did not return within {ms} ms: call stop again");
             return Err(Error::new(abi::VMSF_ERR_TIMEOUT, text));
         }
         // What the last callbacks brought; what cannot be written now is found in the log of the host.
@@ -641,17 +643,22 @@ impl Runtime {
 
     /// Waits until an accepted call is on disk; one that cannot be written is refused after all.
     fn on_disk(&self, call: &Arc<Call>, version: u64) -> Result<MutexGuard<'_, Core>, Error> {
-        let written = self.commit();
+        let written = self.write();
         let mut core = self.core.lock();
-        match written {
-            Err(error) if !core.is_on_disk(version) => {
+        let lacks = match written {
+            Ok(Err(error)) if core.lacks_token(call) => Err(error),
+            Err(error) if !core.is_on_disk(version) => Err(error),
+            _ => Ok(()),
+        };
+        match lacks {
+            Err(error) => {
                 core.withdraw(call);
                 drop(core);
                 // The disk is tried again in a while, and it may hold what was refused just now.
                 self.rouse();
                 Err(error)
             }
-            _ => Ok(core),
+            Ok(()) => Ok(core),
         }
     }
 
