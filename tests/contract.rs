@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{null, null_mut};
 
-use rig::{Probe, Rig, SECOND, abi, call, config, create, expect, handshake, name, options, shake};
+use rig::{Callback, Probe, Rig, SECOND, abi, call, config, create, expect, handshake, name, options, shake};
 use serde_json::{Value, json};
 
 // ---- negotiation ----
@@ -289,7 +289,10 @@ fn the_kept_configuration_is_used_at_the_next_create_and_a_directory_in_use_is_b
 /// Every member with an instance handle and a server handle; the rest of its arguments is good.
 type Member = (&'static str, fn(u64, u64) -> abi::vmsf_result);
 
-const SERVERLESS: [Member; 16] = [
+/// Where to join the cluster.
+const PLACE: &str = r#"{"host":"management.example"}"#;
+
+const SERVERLESS: [Member; 15] = [
     ("start", |p, _| call!(start(p))),
     ("stop", |p, _| call!(stop(p, 1000))),
     ("destroy", |p, _| call!(destroy(p))),
@@ -303,18 +306,18 @@ const SERVERLESS: [Member; 16] = [
     ("progress", |p, _| call!(progress(p, 1, 1, null(), 0))),
     ("last_error", |p, _| buffer(|buf, cap, len| call!(last_error(p, null_mut(), buf, cap, len)))),
     ("cluster", |p, _| call!(cluster(p, 1, null(), 0))),
-    ("join_cluster", |p, _| call!(join_cluster(p, null(), 0, null(), 0, &mut 0))),
+    ("join_cluster", |p, _| call!(join_cluster(p, PLACE.as_ptr().cast(), PLACE.len(), null(), 0, &mut 0))),
     ("complete", |p, _| rig::complete(p, 1, abi::VMSF_OUTCOME_OK)),
-    ("backup", |p, _| call!(backup(p, 0, null(), 0, &mut 0))),
 ];
-const WITH_SERVER: [Member; 12] = [
+const WITH_SERVER: [Member; 13] = [
     ("notify", |p, s| call!(notify(p, s, abi::VMSF_NOTIFY_CONNECTED, 0))),
     ("next_server", |p, s| call!(next_server(p, s, &mut 0))),
     ("server_id", |p, s| buffer(|buf, cap, len| call!(server_id(p, s, buf, cap, len)))),
     ("status", |p, s| buffer(|buf, cap, len| call!(status(p, s, buf, cap, len)))),
     ("recordings_ini", |p, s| buffer(|buf, cap, len| call!(recordings_ini(p, s, null(), 0, buf, cap, len)))),
-    ("authorize", |p, s| call!(authorize(p, s, null(), 0, null(), 0, &mut 0))),
+    ("authorize", |p, s| call!(authorize(p, s, null(), 0, b"x".as_ptr(), 1, &mut 0))),
     ("deauthorize", |p, s| call!(deauthorize(p, s, null(), 0, &mut 0))),
+    ("backup", |p, s| call!(backup(p, s, null(), 0, null_mut()))),
     ("takeover", |p, s| call!(takeover(p, s, null(), 0, null_mut()))),
     ("restore", |p, s| call!(restore(p, s, null(), 0, null_mut()))),
     ("cancel", |p, s| call!(cancel(p, s, null(), 0))),
@@ -322,8 +325,7 @@ const WITH_SERVER: [Member; 12] = [
     ("drill", |p, s| call!(drill(p, s, null(), 0, &mut 0))),
 ];
 /// What later versions do.
-const UNSUPPORTED: [&str; 7] =
-    ["cluster", "join_cluster", "authorize", "deauthorize", "backup", "maintenance", "drill"];
+const UNSUPPORTED: [&str; 2] = ["maintenance", "drill"];
 
 fn buffer(fetch: impl Fn(*mut c_char, usize, *mut usize) -> abi::vmsf_result) -> abi::vmsf_result {
     let (mut room, mut len) = (vec![0_u8; 65536], 0);
@@ -358,13 +360,37 @@ fn a_wrong_server_handle_is_refused_by_every_member_that_looks_at_it() {
     let wrong = [("zero", 0), ("stale", stale), ("foreign", other.server("a")), ("swapped", rig.p), ("all", u64::MAX)];
     for (member, call) in WITH_SERVER {
         for (what, handle) in wrong {
-            let first_or_all = ["next_server", "status"].contains(&member) && handle == 0;
-            let code = match UNSUPPORTED.contains(&member) {
-                true => abi::VMSF_ERR_UNSUPPORTED,
-                false if first_or_all => abi::VMSF_OK,
-                false => abi::VMSF_ERR_HANDLE,
+            let code = match member {
+                member if UNSUPPORTED.contains(&member) => abi::VMSF_ERR_UNSUPPORTED,
+                // The first, or all.
+                "next_server" | "status" if handle == 0 => abi::VMSF_OK,
+                "backup" if handle == 0 => abi::VMSF_ERR_NOT_IN_CLUSTER,
+                _ => abi::VMSF_ERR_HANDLE,
             };
             expect(call(rig.p, handle), code, format_args!("{member}, {what}"));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_server_handle_is_said_before_anything_else_that_is_wrong() {
+    type Takes = fn(u64, *const c_char, usize) -> abi::vmsf_result;
+    const BAD: u64 = 1 << 40;
+    let takes: [(&str, Takes); 7] = [
+        ("recordings_ini", |p, t, l| call!(recordings_ini(p, BAD, t, l, null_mut(), 0, null_mut()))),
+        ("authorize", |p, t, l| call!(authorize(p, BAD, t, l, null(), 0, null_mut()))),
+        ("deauthorize", |p, t, l| call!(deauthorize(p, BAD, t, l, null_mut()))),
+        ("backup", |p, t, l| call!(backup(p, BAD, t, l, null_mut()))),
+        ("takeover", |p, t, l| call!(takeover(p, BAD, t, l, null_mut()))),
+        ("restore", |p, t, l| call!(restore(p, BAD, t, l, null_mut()))),
+        ("cancel", |p, t, l| call!(cancel(p, BAD, t, l))),
+    ];
+    for running in [true, false] {
+        let rig = if running { Rig::running(true, &["a"]) } else { Rig::new(true, &["a"]) };
+        for (member, take) in takes {
+            for (text, len) in [(null(), 3), (c"{".as_ptr(), 1), (c"x".as_ptr(), 1 << 20)] {
+                expect(take(rig.p, text, len), abi::VMSF_ERR_HANDLE, format_args!("{member}, {len} bytes"));
+            }
         }
     }
 }
@@ -380,7 +406,9 @@ fn every_member_gives_the_documented_code_in_every_state() {
         "destroy" if running => VMSF_ERR_STATE,
         "configure" => VMSF_ERR_CONFIG,
         "poll" if !drives => VMSF_ERR_UNSUPPORTED,
-        "notify" | "poll" | "takeover" if !running => VMSF_ERR_STATE,
+        "notify" | "poll" | "takeover" | "backup" | "authorize" | "join_cluster" if !running => VMSF_ERR_STATE,
+        "takeover" | "backup" => VMSF_ERR_NOT_IN_CLUSTER,
+        "deauthorize" => VMSF_ERR_NOT_AUTHORIZED,
         "complete" | "progress" => {
             if running {
                 VMSF_ERR_NOT_FOUND
@@ -424,7 +452,7 @@ fn texts_in_are_checked_for_null_length_utf8_nul_depth_and_shape() {
     let rig = Rig::running(true, &["a"]);
     let (p, s) = (rig.p, rig.server("a"));
     type Takes<'a> = &'a dyn Fn(*const c_char, usize) -> abi::vmsf_result;
-    let takes: [(&str, usize, bool, Takes<'_>); 8] = [
+    let takes: [(&str, usize, bool, Takes<'_>); 13] = [
         ("configure", 256 << 20, true, &|t, l| call!(configure(p, t, l, 0, null_mut(), 0, null_mut()))),
         ("edit", 1 << 20, true, &|t, l| call!(edit(p, t, l, 0, null_mut(), 0, null_mut()))),
         ("server", 64, false, &|t, l| call!(server(p, t, l, &mut 0))),
@@ -432,6 +460,11 @@ fn texts_in_are_checked_for_null_length_utf8_nul_depth_and_shape() {
         ("takeover", 65536, true, &|t, l| call!(takeover(p, s, t, l, null_mut()))),
         ("restore", 65536, true, &|t, l| call!(restore(p, s, t, l, null_mut()))),
         ("cancel", 65536, true, &|t, l| call!(cancel(p, s, t, l))),
+        ("cluster", 65536, true, &|t, l| call!(cluster(p, 1, t, l))),
+        ("join_cluster", 65536, true, &|t, l| call!(join_cluster(p, t, l, null(), 0, null_mut()))),
+        ("authorize", 65536, true, &|t, l| call!(authorize(p, s, t, l, b"x".as_ptr(), 1, null_mut()))),
+        ("deauthorize", 65536, true, &|t, l| call!(deauthorize(p, s, t, l, null_mut()))),
+        ("backup", 65536, true, &|t, l| call!(backup(p, s, t, l, null_mut()))),
         ("complete", 65536, true, &|t, l| call!(complete(p, 1, 0, t, l, null(), 0))),
     ];
     let deep = "[".repeat(10_000);
@@ -457,7 +490,9 @@ fn texts_in_are_checked_for_null_length_utf8_nul_depth_and_shape() {
         let json = json!({ "actor": actor }).to_string();
         expect(call!(takeover(p, s, json.as_ptr().cast(), json.len(), null_mut())), abi::VMSF_ERR_JSON, actor);
     }
-    assert_eq!(rig.probe.count(|callback| callback.code() == "takeover"), 0, "a failed call changes nothing");
+    rig.settle(1_001 * SECOND);
+    let heard = |callback: &Callback| matches!(callback, Callback::Event { .. } | Callback::Begin { .. });
+    assert_eq!(rig.probe.count(heard), 0, "a failed call changes nothing");
 }
 
 #[test]
@@ -466,6 +501,10 @@ fn numbers_out_of_range_and_null_outputs_are_invalid() {
     let rig = Rig::running(true, &["a"]);
     let (p, s) = (rig.p, rig.server("a"));
     let long = [0_u8; 4097];
+    let authorize = |secret: *const u8, len: usize| call!(authorize(p, s, null(), 0, secret, len, null_mut()));
+    let join = |secret: *const u8, len: usize| {
+        call!(join_cluster(p, PLACE.as_ptr().cast(), PLACE.len(), secret, len, null_mut()))
+    };
     let cases = [
         ("configure flags", call!(configure(p, c"{}".as_ptr(), 2, 2, null_mut(), 0, null_mut())), VMSF_ERR_INVALID),
         ("edit flags", call!(edit(p, c"{}".as_ptr(), 2, 1 << 31, null_mut(), 0, null_mut())), VMSF_ERR_INVALID),
@@ -478,6 +517,13 @@ fn numbers_out_of_range_and_null_outputs_are_invalid() {
         ("server", call!(server(p, c"a".as_ptr(), 1, null_mut())), VMSF_ERR_INVALID),
         ("next_server", call!(next_server(p, 0, null_mut())), VMSF_ERR_INVALID),
         ("progress", call!(progress(p, 1, 1001, null(), 0)), VMSF_ERR_INVALID),
+        ("cluster", call!(cluster(p, 2, null(), 0)), VMSF_ERR_INVALID),
+        ("authorize without a secret", authorize(null(), 0), VMSF_ERR_INVALID),
+        ("authorize with an empty one", authorize(long.as_ptr(), 0), VMSF_ERR_INVALID),
+        ("authorize with NULL for one", authorize(null(), 1), VMSF_ERR_INVALID),
+        ("authorize with a long one", authorize(long.as_ptr(), 4097), abi::VMSF_ERR_LIMIT),
+        ("join_cluster with NULL for one", join(null(), 1), VMSF_ERR_INVALID),
+        ("join_cluster with a long one", join(long.as_ptr(), 4097), abi::VMSF_ERR_LIMIT),
         ("outcome", call!(complete(p, 1, 3, null(), 0, null(), 0)), VMSF_ERR_INVALID),
         ("secret", call!(complete(p, 1, 0, null(), 0, null(), 1)), VMSF_ERR_INVALID),
         ("secret", call!(complete(p, 1, 0, null(), 0, long.as_ptr(), 4097)), abi::VMSF_ERR_LIMIT),
@@ -612,13 +658,10 @@ fn a_report_that_does_not_fit_is_empty_and_changes_no_result() {
 #[test]
 fn a_taken_over_server_can_be_neither_removed_nor_readdressed() {
     for drives in [true, false] {
-        let rig = Rig::running(drives, &["a", "b"]);
+        let rig = Rig::ready(drives, &["a", "b"]);
         let before = rig.config();
         expect(rig.takeover(rig.server("a")).0, abi::VMSF_OK, "takeover");
-        if drives {
-            expect(rig.poll(1_001 * SECOND).0, abi::VMSF_OK, "poll");
-        }
-        rig.probe.wait("begin", |callback| matches!(callback, rig::Callback::Begin { .. }));
+        rig.wait("begin", |callback| matches!(callback, Callback::Begin { .. }));
         let removed = rig.edit(r#"{"remove":["a","b"]}"#, 0);
         let readdressed = rig.edit(r#"{"change":[{"id":"a","host":"elsewhere.example"}]}"#, 0);
         for ((code, report), pointer) in [(removed, "/monitored_servers"), (readdressed, "/monitored_servers/0")] {

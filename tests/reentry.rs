@@ -4,10 +4,12 @@
 mod rig;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::ptr::{null, null_mut};
 use std::sync::{Arc, Mutex, mpsc};
 
-use rig::{Callback, Rig, SECOND, abi, call, complete, config, expect, name, options};
+use rig::{Callback, Probe, Rig, SECOND, abi, call, complete, complete_with, config, create, expect, name, options};
+use serde_json::json;
 
 type Call = fn(u64, u64) -> abi::vmsf_result;
 type Member = (&'static str, Call);
@@ -27,7 +29,7 @@ const WAITING: [Member; 7] = [
     }),
 ];
 /// Some of the others, with what they give for a running instance.
-const OTHERS: [(&str, Call, abi::vmsf_result); 14] = [
+const OTHERS: [(&str, Call, abi::vmsf_result); 18] = [
     ("notify", |p, s| call!(notify(p, s, abi::VMSF_NOTIFY_DISCONNECTED, 0)), abi::VMSF_OK),
     ("now_ns", |p, _| call!(now_ns(p, &mut 0)), abi::VMSF_OK),
     ("server", |p, _| call!(server(p, c"a".as_ptr(), 1, &mut 0)), abi::VMSF_OK),
@@ -42,7 +44,12 @@ const OTHERS: [(&str, Call, abi::vmsf_result); 14] = [
     ("cancel", |p, _| call!(cancel(p, 0, null(), 0)), abi::VMSF_ERR_HANDLE),
     ("status", |p, _| call!(status(p, 0, null_mut(), 0, &mut 0)), abi::VMSF_ERR_TOO_SMALL),
     ("log", |p, _| call!(log(p, 0, 1, null_mut(), 0, &mut 0)), abi::VMSF_ERR_TOO_SMALL),
-    ("cluster", |p, _| call!(cluster(p, 1, null(), 0)), abi::VMSF_ERR_UNSUPPORTED),
+    ("cluster", |p, _| call!(cluster(p, 1, null(), 0)), abi::VMSF_OK),
+    // What these do when nothing is wrong has tests of its own below.
+    ("join_cluster", |p, _| call!(join_cluster(p, null(), 0, null(), 0, null_mut())), abi::VMSF_ERR_JSON),
+    ("authorize", |p, s| call!(authorize(p, s, null(), 0, null(), 0, null_mut())), abi::VMSF_ERR_INVALID),
+    ("deauthorize", |p, _| call!(deauthorize(p, 0, null(), 0, null_mut())), abi::VMSF_ERR_HANDLE),
+    ("backup", |p, _| call!(backup(p, 7, null(), 0, null_mut())), abi::VMSF_ERR_HANDLE),
 ];
 
 fn kind(callback: &Callback) -> &'static str {
@@ -60,7 +67,7 @@ fn kind(callback: &Callback) -> &'static str {
 type Given = BTreeMap<(&'static str, &'static str, &'static str), String>;
 
 fn call_from_every_callback(drives: bool) -> Given {
-    let (rig, other) = (Rig::running(drives, &["a"]), Rig::new(true, &["a"]));
+    let (rig, other) = (Rig::ready(drives, &["a"]), Rig::new(true, &["a"]));
     let (p, s, q) = (rig.p, rig.server("a"), other.p);
     let given: Arc<Mutex<Given>> = Arc::default();
     let (notes, (finished, kinds)) = (Arc::clone(&given), mpsc::channel());
@@ -85,14 +92,9 @@ fn call_from_every_callback(drives: bool) -> Given {
         let _ = finished.send(kind);
     });
     expect(rig.notify(s, abi::VMSF_NOTIFY_CONNECTED, 0), abi::VMSF_OK, "notify");
-    if drives {
-        expect(rig.poll(1_001 * SECOND).0, abi::VMSF_OK, "poll");
-    }
-    rig.probe.wait("event", |callback| callback.is("health", "connected"));
+    rig.wait("event", |callback| callback.is("health", "connected"));
     expect(rig.takeover(s).0, abi::VMSF_OK, "takeover");
-    if drives {
-        expect(rig.poll(1_002 * SECOND).0, abi::VMSF_OK, "poll");
-    }
+    rig.wait("begin", |callback| matches!(callback, Callback::Begin { .. }));
     while kinds.recv_timeout(rig::PATIENCE).expect("begin comes to its end") != "begin" {}
     drop(rig);
     drop(other);
@@ -154,6 +156,8 @@ fn a_takeover_inside_event_and_its_answer_inside_begin_take_the_server_over() {
         let mut document = config(&["a"]);
         document["automatic_takeover"] = false.into();
         let rig = Rig::with(drives, &document);
+        expect(rig.start(), abi::VMSF_OK, "start");
+        rig.prepare();
         let (p, s, probe) = (rig.p, rig.server("a"), rig.probe);
         probe.hook(move |callback| match callback {
             Callback::Event { .. } if callback.is("health", "failed") => {
@@ -170,22 +174,108 @@ fn a_takeover_inside_event_and_its_answer_inside_begin_take_the_server_over() {
             }
             _ => {}
         });
-        expect(rig.start(), abi::VMSF_OK, "start");
+        rig.notify(s, abi::VMSF_NOTIFY_KEEP_ALIVE, rig.now() - rig::KEEP_ALIVE);
         if drives {
-            expect(rig.poll(1_000 * SECOND).0, abi::VMSF_OK, "poll");
-        }
-        let now = rig.now();
-        rig.notify(s, abi::VMSF_NOTIFY_KEEP_ALIVE, now - rig::KEEP_ALIVE);
-        if drives {
-            let mut next = rig.poll(now).1;
-            let polls = (0..20).take_while(|_| {
-                let again = next <= now;
-                next = rig.poll(now).1;
-                again
-            });
-            assert!(polls.count() < 20, "it comes to rest");
+            rig.settle(rig.now());
         }
         probe.wait("taken_over", |callback| callback.is("takeover", "taken_over"));
         probe.assert_no_fault();
+    }
+}
+
+/// Everything from joining to giving the token up, each step inside the callback that tells of the one before.
+fn go_on(p: u64, s: u64, probe: &Probe, callback: &Callback) {
+    let expect = |what: &str, code: abi::vmsf_result| {
+        if code != abi::VMSF_OK {
+            probe.fault(format!("{what} inside a callback: {}", name(code)));
+        }
+    };
+    if let Callback::Begin { kind, id, json, .. } = callback {
+        let token: &[u8] = if *kind == abi::VMSF_OP_AUTHORIZE { b"token" } else { b"" };
+        if *kind == abi::VMSF_OP_BACKUP {
+            std::fs::write(json["file"].as_str().expect("a file"), b"settings").expect("an archive");
+        }
+        return expect("complete", complete_with(p, *id, abi::VMSF_OUTCOME_OK, token));
+    }
+    let place = r#"{"host":"management.example"}"#;
+    let (text, len) = (place.as_ptr().cast(), place.len());
+    match callback.code() {
+        "disconnected" => expect("join_cluster", call!(join_cluster(p, text, len, b"pw".as_ptr(), 2, null_mut()))),
+        "cluster" if callback.says("joined", true) => {
+            expect("authorize", call!(authorize(p, s, null(), 0, b"pw".as_ptr(), 2, null_mut())));
+        }
+        "authorized" => expect("backup", call!(backup(p, s, null(), 0, null_mut()))),
+        "backup" if callback.says("number", 1) => expect("backup of all", call!(backup(p, 0, null(), 0, null_mut()))),
+        "backup_run_ended" => expect("deauthorize", call!(deauthorize(p, s, null(), 0, null_mut()))),
+        "deauthorized" => expect("cluster", call!(cluster(p, 0, null(), 0))),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_server_is_authorized_backed_up_and_deauthorized_from_inside_callbacks_alone() {
+    for drives in [true, false] {
+        let rig = Rig::running(drives, &["a"]);
+        std::fs::create_dir(rig.directory.path().join("backups")).expect("a directory");
+        let (p, s, probe) = (rig.p, rig.server("a"), rig.probe);
+        probe.hook(move |callback| go_on(p, s, probe, callback));
+        expect(rig.notify(s, abi::VMSF_NOTIFY_DISCONNECTED, 0), abi::VMSF_OK, "notify");
+        rig.wait("the end", |callback| callback.code() == "cluster" && callback.says("joined", false));
+        // The last call is accepted by its own event, which may come after what it brought.
+        let accepted = |callback: &Callback| callback.code() == "accepted";
+        rig.wait("accepted", |callback| accepted(callback) && callback.says("joined", false));
+        let calls: Vec<String> = probe.seen().iter().filter(|callback| accepted(callback)).map(call_of).collect();
+        let each = ["join_cluster", "authorize", "backup", "backup", "deauthorize"];
+        let with_answers: Vec<&str> = each.into_iter().flat_map(|call| [call, "complete"]).chain(["cluster"]).collect();
+        assert_eq!(calls, with_answers);
+        probe.assert_no_fault();
+    }
+}
+
+fn call_of(callback: &Callback) -> String {
+    let Callback::Event { json, .. } = callback else { unreachable!() };
+    json["text"].as_str().and_then(|text| text.split(' ').nth(1)).expect("the call").to_owned()
+}
+
+#[test]
+fn a_token_given_inside_begin_is_on_disk_when_that_is_said() {
+    for drives in [true, false] {
+        let rig = Rig::running(drives, &["a"]);
+        let (p, state, left) = (rig.p, rig.directory.path().to_owned(), tempfile::tempdir().expect("a directory"));
+        let to = left.path().to_owned();
+        rig.probe.hook(move |callback| {
+            if let Callback::Begin { id, .. } = callback {
+                complete_with(p, *id, abi::VMSF_OUTCOME_OK, b"the token");
+            }
+            if callback.code() == "accepted" {
+                copy_files(&state, &to);
+            }
+        });
+        let (code, request) = rig.authorize(rig.server("a"), b"pw");
+        expect(code, abi::VMSF_OK, "authorize");
+        let Callback::Begin { id, .. } = rig.wait("begin", |callback| callback.begins(request)) else { unreachable!() };
+        rig.wait("accepted", |callback| callback.is_of("accepted", id));
+        rig.wait("authorized", |callback| callback.code() == "authorized");
+        drop(rig);
+        // What a kill inside that event would have left.
+        let probe = Probe::new();
+        let options = json!({ "schema": 1, "state_directory": left.path() }).to_string();
+        let later =
+            Rig { p: create(&probe.table(true), &options).expect("a life"), probe, directory: left, drives: true };
+        expect(later.start(), abi::VMSF_OK, "start");
+        later.settle(SECOND);
+        assert_eq!(later.status()["servers"][0]["authorized"], true);
+        let (code, request) = later.deauthorize(later.server("a"));
+        expect(code, abi::VMSF_OK, "deauthorize");
+        let begin = later.wait("begin", |callback| callback.begins(request));
+        assert!(matches!(&begin, Callback::Begin { secret, .. } if secret == b"the token"), "{begin:?}");
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a directory").map(|entry| entry.expect("an entry")) {
+        if entry.file_type().expect("a type").is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The functions of the table: each reads its arguments, calls one method of `runtime`, and writes what comes back.
 //!
-//! No policy here. Every body runs inside `guard::call`, so that handles, threads and panics are dealt with in one place.
+//! No policy here. Every body runs inside `guard::call`, so that handles, threads and panics are dealt with in one place. A wrong handle of a
+//! server is said before anything else that is wrong.
 
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub static API: abi::vmsf_api = abi::vmsf_api {
 };
 
 const ACTOR_MAX: usize = 256;
+/// Instead of a handle, where a member has that.
+const ALL_SERVERS: vmsf_server = 0;
 /// The management server's port in the product.
 const MANAGEMENT_PORT: u64 = 443;
 
@@ -344,6 +347,7 @@ unsafe extern "C" fn recordings_ini(
     out_len: *mut usize,
 ) -> vmsf_result {
     guard::call(Class::AnyThread, p, |instance| {
+        instance.runtime.check_server(s)?;
         // SAFETY: the host vouches for it (rule 3).
         let ini = unsafe { text::read_bytes("ini_text", ini_text, len, text::INI_MAX) }?;
         let ini = instance.runtime.recordings_ini(s, ini)?;
@@ -411,7 +415,7 @@ unsafe extern "C" fn takeover(
     req: *mut u64,
 ) -> vmsf_result {
     // SAFETY: the host vouches for its arguments (rule 3).
-    unsafe { operate(p, json, len, req, |instance, actor| instance.runtime.takeover(s, actor)) }
+    unsafe { operate(p, Some(s), json, len, req, |instance, actor| instance.runtime.takeover(s, actor)) }
 }
 
 unsafe extern "C" fn restore(
@@ -422,19 +426,21 @@ unsafe extern "C" fn restore(
     req: *mut u64,
 ) -> vmsf_result {
     // SAFETY: the host vouches for its arguments (rule 3).
-    unsafe { operate(p, json, len, req, |instance, actor| instance.runtime.restore(s, actor)) }
+    unsafe { operate(p, Some(s), json, len, req, |instance, actor| instance.runtime.restore(s, actor)) }
 }
 
 /// # Safety
 /// `json` has `len` readable bytes or is NULL; `req` is NULL or one u64.
 unsafe fn operate(
     p: vmsf_plugin,
+    s: Option<vmsf_server>,
     json: *const c_char,
     len: usize,
     req: *mut u64,
     call: impl FnOnce(&Instance, String) -> Result<u64, Error>,
 ) -> vmsf_result {
     guard::call(Class::AnyThread, p, |instance| {
+        s.map_or(Ok(()), |s| instance.runtime.check_server(s))?;
         // SAFETY: the caller vouches for it (rule 3).
         let actor = unsafe { read_actor(json, len) }?;
         let request = call(instance, actor)?;
@@ -455,6 +461,7 @@ unsafe fn put_request(req: *mut u64, request: u64) -> Result<(), Error> {
 
 unsafe extern "C" fn cancel(p: vmsf_plugin, s: vmsf_server, json: *const c_char, len: usize) -> vmsf_result {
     guard::call(Class::AnyThread, p, |instance| {
+        instance.runtime.check_server(s)?;
         // SAFETY: the host vouches for it (rule 3).
         let actor = unsafe { read_actor(json, len) }?;
         instance.runtime.cancel(s, actor)
@@ -485,15 +492,8 @@ unsafe extern "C" fn complete(
         };
         let error = error.map(|error| crate::log::host_words(&error));
         // SAFETY: the host vouches for it (rule 3).
-        match unsafe { text::read_secret(secret, secret_len) } {
-            Ok(token) => instance.runtime.complete(op_id, Answer { outcome, error, token }),
-            Err(bad) => {
-                // The operation would hang until its deadline, and nobody would learn why.
-                let error = Some(format!("the host's answer was refused: {}", bad.text));
-                instance.runtime.complete(op_id, Answer { outcome: Outcome::Failed, error, token: None })?;
-                Err(bad)
-            }
-        }
+        let token = unsafe { text::read_secret(secret, secret_len) };
+        instance.runtime.complete(op_id, Answer { outcome, error, token })
     })
 }
 
@@ -588,6 +588,7 @@ unsafe extern "C" fn authorize(
     req: *mut u64,
 ) -> vmsf_result {
     guard::call(Class::AnyThread, p, |instance| {
+        instance.runtime.check_server(s)?;
         // SAFETY: the host vouches for it (rule 3).
         let actor = unsafe { read_actor(json, len) }?;
         // SAFETY: the host vouches for it (rule 3).
@@ -608,7 +609,7 @@ unsafe extern "C" fn deauthorize(
     req: *mut u64,
 ) -> vmsf_result {
     // SAFETY: the host vouches for its arguments (rule 3).
-    unsafe { operate(p, json, len, req, |instance, actor| instance.runtime.deauthorize(s, actor)) }
+    unsafe { operate(p, Some(s), json, len, req, |instance, actor| instance.runtime.deauthorize(s, actor)) }
 }
 
 unsafe extern "C" fn backup(
@@ -618,8 +619,9 @@ unsafe extern "C" fn backup(
     len: usize,
     req: *mut u64,
 ) -> vmsf_result {
+    let one = (s != ALL_SERVERS).then_some(s);
     // SAFETY: the host vouches for its arguments (rule 3).
-    unsafe { operate(p, json, len, req, |instance, actor| instance.runtime.backup(s, actor)) }
+    unsafe { operate(p, one, json, len, req, |instance, actor| instance.runtime.backup(one, actor)) }
 }
 
 /// What later versions do.

@@ -121,8 +121,8 @@ pub struct Answer {
     pub outcome: Outcome,
     /// What went wrong, if it did.
     pub error: Option<String>,
-    /// What an `authorize` brought.
-    pub token: Option<Secret>,
+    /// What an `authorize` brought, or why it cannot be read.
+    pub token: Result<Option<Secret>, Error>,
 }
 
 /// A server whose token is gone has to be authorized again; a token of no server's is deleted.
@@ -472,13 +472,13 @@ impl Runtime {
         .map(|_| ())
     }
 
-    /// Backs a server up; gives the request id.
-    pub fn backup(&self, server: abi::vmsf_server, actor: String) -> Result<u64, Error> {
+    /// Backs a server up, or all; gives the request id.
+    pub fn backup(&self, server: Option<abi::vmsf_server>, actor: String) -> Result<u64, Error> {
         self.performs(OperationKind::Backup)?;
         self.command(|core| {
-            if server == 0 {
+            let Some(server) = server else {
                 return Ok(Command::BackupAll { actor, request: core.new_id() });
-            }
+            };
             let (server, request) = (self.key(server)?, core.new_id());
             Ok(Command::Backup { server, actor, request })
         })
@@ -540,23 +540,27 @@ impl Runtime {
     }
 
     /// The host's answer; a token comes with that to an `authorize` alone.
-    pub fn complete(&self, op: u64, answer: Answer) -> Result<(), Error> {
-        let Answer { outcome, error, token } = answer;
-        let mut token = token;
+    pub fn complete(&self, op: u64, Answer { outcome, error, token }: Answer) -> Result<(), Error> {
         let core = self.running_core()?;
         let kind = core.engine().operation(op).map(|operation| operation.kind);
-        let (outcome, error) = match (kind, outcome, &token) {
-            (Some(OperationKind::Authorize), Outcome::Ok, None) => {
-                (Outcome::Failed, Some("the host gave no token".to_owned()))
+        let brings_token = kind == Some(OperationKind::Authorize) && outcome == Outcome::Ok;
+        let fails = |why: String| Command::Complete { op, outcome: Outcome::Failed, error: Some(why) };
+        let token = match (token, kind) {
+            (Err(bad), _) if brings_token => {
+                // It would hang until its deadline, and nobody would learn why.
+                let why = format!("the host's answer was refused: {}", bad.text);
+                self.accept(core, |_| Ok(fails(why)))?;
+                return Err(bad);
             }
-            (Some(OperationKind::Authorize), ..) => (outcome, error),
-            (Some(kind), _, Some(_)) => {
+            (Ok(Some(_)), Some(kind)) if kind != OperationKind::Authorize => {
                 let text = format!("secret: a token answers an authorize, not a {}", kind.name());
                 return Err(Error::new(abi::VMSF_ERR_INVALID, text));
             }
-            _ => (outcome, error),
+            (Ok(None), _) if brings_token => {
+                return self.accept(core, |_| Ok(fails("the host gave no token".to_owned()))).map(|_| ());
+            }
+            (token, _) => token?.filter(|_| brings_token),
         };
-        token = token.filter(|_| kind.is_some() && outcome == Outcome::Ok);
         self.accept_with(core, |_| Ok(Command::Complete { op, outcome, error }), token).map(|_| ())
     }
 
@@ -676,6 +680,11 @@ impl Runtime {
     fn key(&self, server: abi::vmsf_server) -> Result<ServerKey, Error> {
         let entry = self.servers.read().by_handle(server).map(|entry| entry.mailbox.key());
         entry.ok_or_else(|| Error::new(abi::VMSF_ERR_HANDLE, ""))
+    }
+
+    /// Whether a handle is that of a monitored server.
+    pub fn check_server(&self, server: abi::vmsf_server) -> Result<(), Error> {
+        self.key(server).map(|_| ())
     }
 
     /// The plugin's clock.

@@ -132,6 +132,11 @@ impl Callback {
         matches!(self, Callback::Event { json, .. } if json["code"] == code && json["details"]["op"] == op)
     }
 
+    /// Whether it is an event with this detail.
+    pub fn says(&self, key: &str, value: impl Into<Value>) -> bool {
+        matches!(self, Callback::Event { json, .. } if json["details"][key] == value.into())
+    }
+
     /// Whether it begins what this call asked for.
     pub fn begins(&self, request: u64) -> bool {
         matches!(self, Callback::Begin { json, .. } if json["request"] == request)
@@ -540,6 +545,11 @@ impl Rig {
 
     pub fn config(&self) -> Value {
         let text = text(|buf, cap, len| call!(config(self.p, buf, cap, len))).expect("the configuration");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    pub fn status(&self) -> Value {
+        let text = text(|buf, cap, len| call!(status(self.p, 0, buf, cap, len))).expect("the status");
         serde_json::from_str(&text).expect("JSON")
     }
 
