@@ -647,8 +647,9 @@ typedef struct vmsf_api {
     vmsf_result (*cluster)(vmsf_plugin p, uint32_t joined, const char *json, size_t len);
     /*
      Joins the cluster through the management server: the host is asked by VMSF_OP_JOIN_CLUSTER, and its
-     VMSF_OUTCOME_OK is as good as `cluster(1)`. `json` is {"host", "port":443?, "actor"?}. The secret is the credentials
-     for it, if it needs any. `*req` as for `takeover`.
+     VMSF_OUTCOME_OK is as good as `cluster(1)`. `json` is {"host", "port":443?, "actor"?}. The secret is the
+     credentials for it, if it needs any. Cut off by a stop or a kill it ends as `interrupted`. `*req` as for
+     `takeover`.
      [any-thread, disk]
      Memory: the secret is copied once and zeroized.
      Errors: VMSF_ERR_JSON no such host or port, VMSF_ERR_BUSY it is being joined already, VMSF_ERR_STATE stopped,
