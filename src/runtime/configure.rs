@@ -105,7 +105,7 @@ impl Runtime {
         self.check_drops(&core, before, next)?;
         let accepted = core.accept(Command::Configure(policy), Some((Arc::clone(&servers), Arc::clone(next))));
         let (call, _) = accepted.map_err(|refused| Rejected::Error(self.refused(refused)))?;
-        core.send(call);
+        core.send_at_once(&call);
         // Whoever reads both holds the lock of the servers, and sees both old or both new. The old ones are dropped with the locks
         // given back: a million servers take a while.
         let old = {

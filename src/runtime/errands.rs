@@ -202,6 +202,7 @@ impl Core {
             self.secrets.due.insert(op, (id, token));
             return false;
         }
+        self.waits_for_host(call);
         self.secrets.held.insert(op, (Arc::clone(call), token));
         self.ask_keeper(Keeping::Store(id, op));
         true
@@ -296,7 +297,7 @@ impl Core {
     fn take_kept(&mut self, op: u64, result: Result<(), Error>) {
         let Some((call, _)) = self.secrets.held.remove(&op) else { return };
         match result {
-            Ok(()) => self.send(call),
+            Ok(()) => self.send(&call),
             Err(error) => {
                 let error = Some(format!("the host could not keep the token: {}", error.text));
                 self.replace(&call, Command::Complete { op, outcome: Outcome::Failed, error });

@@ -631,7 +631,7 @@ impl Runtime {
             })?;
         }
         if !waits {
-            core.send(call);
+            core.send(&call);
         }
         self.catch_up(&mut core);
         drop(core);

@@ -10,11 +10,13 @@ use tempfile::TempDir;
 use vms_failover_abi as abi;
 
 use super::clock::Clock;
-use super::core::Message;
+use super::configure::Rejected;
+use super::core::{Call, Message};
 use super::{Begin, Host, Kept, Numbers, Offers, Performs, Runtime};
 use crate::config::Config;
+use crate::engine::command::Command;
 use crate::engine::health::EventKind;
-use crate::engine::output::OperationKind;
+use crate::engine::output::{OperationKind, Outcome};
 use crate::log::store::LogStore;
 use crate::log::{Entry, Words};
 use crate::secret::Secret;
@@ -115,5 +117,77 @@ fn a_thread_that_stalls_in_notify_never_touches_the_next_tenant_of_the_slot() {
     runtime.sender.send(Message::Mail(old.mailbox)).unwrap();
     runtime.poll(6, 6).unwrap();
     assert_eq!(events.try_iter().count(), 0);
+    runtime.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn the_last_keep_alive_is_read_again_before_a_server_is_declared_failed() {
+    let second = |n: u64| n * 1_000_000_000;
+    for in_time in [true, false] {
+        let Bench { runtime, events, _root, .. } = bench(Clock::driven(), 0);
+        runtime.start().unwrap();
+        runtime.poll(second(1), 0).unwrap();
+        let server = runtime.server("a").unwrap();
+        runtime.notify(server, EventKind::KeepAlive, Some(crate::time::Mono(second(1)))).unwrap();
+        for n in 1..31 {
+            runtime.poll(second(n), 0).unwrap();
+        }
+        // What a thread has listed and not yet told of when the worker comes to the deadline.
+        let entry = runtime.servers.read().by_id("a").unwrap().clone();
+        if in_time {
+            entry.mailbox.post(EventKind::KeepAlive, crate::time::Mono(second(30)));
+        }
+        runtime.poll(second(31), 0).unwrap();
+        let kinds: Vec<u32> = events.try_iter().collect();
+        let changes = kinds.iter().filter(|kind| **kind == abi::VMSF_EVENT_HEALTH).count();
+        assert_eq!(changes, if in_time { 1 } else { 2 }, "{kinds:?}");
+        runtime.stop(PATIENCE).unwrap();
+    }
+}
+
+/// A call that is accepted and waits for the disk.
+fn accepted(runtime: &Runtime, command: impl FnOnce(u64) -> Command) -> Arc<Call> {
+    let mut core = runtime.core.lock();
+    let request = core.new_id();
+    let (call, durable) = core.accept(command(request), None).unwrap();
+    assert!(durable);
+    call
+}
+
+#[test]
+fn accepted_calls_take_effect_in_the_order_in_which_they_were_accepted() {
+    let Bench { runtime, .. } = bench(Clock::driven(), 0);
+    runtime.start().unwrap();
+    let joins = accepted(&runtime, |request| Command::Cluster { joined: true, actor: "alice".into(), request });
+    let leaves = accepted(&runtime, |request| Command::Cluster { joined: false, actor: "bob".into(), request });
+    // Both are on disk; the thread of the later one is the first to go on.
+    for call in [leaves, joins] {
+        runtime.core.lock().send(&call);
+    }
+    runtime.poll(5, 5).unwrap();
+    assert!(!runtime.core.lock().engine().is_joined());
+    runtime.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_server_whose_operation_has_an_answer_on_its_way_cannot_be_removed_yet() {
+    let Bench { runtime, host, events, _root } = bench(Clock::driven(), 0);
+    runtime.start().unwrap();
+    runtime.poll(5, 5).unwrap();
+    let server = runtime.server("a").unwrap();
+    runtime.authorize(server, "alice".into(), Secret::copied(b"credentials").ok()).unwrap();
+    runtime.poll(6, 6).unwrap();
+    assert_eq!(host.begun.load(Ordering::SeqCst), 1);
+    let key = runtime.servers.read().by_id("a").unwrap().mailbox.key();
+    let op = runtime.core.lock().engine().view(key).unwrap().operation.unwrap().id;
+    accepted(&runtime, |_| Command::Complete { op, outcome: Outcome::Failed, error: None });
+    let gone = config(&[]).to_json();
+    let Err(Rejected::Error(error)) = runtime.configure(gone.as_bytes(), false) else { panic!("accepted") };
+    assert_eq!(error.code, abi::VMSF_ERR_BUSY, "{}", error.text);
+    runtime.commit().unwrap();
+    runtime.configure(gone.as_bytes(), false).unwrap();
+    runtime.poll(7, 7).unwrap();
+    assert!(runtime.core.lock().engine().view(key).is_none());
+    assert!(events.try_iter().count() > 0);
     runtime.stop(PATIENCE).unwrap();
 }
