@@ -235,24 +235,6 @@ impl Folder {
     }
 }
 
-/// An archive that is there, hashed or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Newest {
-    /// The archive.
-    pub path: PathBuf,
-    /// Its hash by the manifest, if there is a readable one.
-    pub sha256: Option<String>,
-}
-
-/// The newest archive of a server, good or not. None where there is none, or the folder can't be read.
-pub fn newest(backup_directory: &Path, server_id: &str) -> Option<Newest> {
-    let folder = Folder::new(backup_directory, server_id, Syncing::None).ok()?;
-    let is_plain = |name: &Name| disk::plain(&folder.archive(*name)).is_ok_and(|plain| plain.is_ok());
-    let name = folder.list().ok()?.into_iter().find(is_plain)?;
-    let manifest = Manifest::read(&folder.manifest(name), server_id, name).ok();
-    Some(Newest { path: folder.archive(name), sha256: manifest.map(|manifest| manifest.sha256) })
-}
-
 /// Bytes hashed and syncs made by this thread so far.
 #[cfg(test)]
 pub fn counted() -> (u64, u32) {

@@ -15,8 +15,9 @@
 //!
 //! | room | what it does | what it never does |
 //! |---|---|---|
-//! | [`engine`] | health, takeover, restore, queue, timers: a function of (state, input, now) | clock, thread, lock, I/O, hash order, float |
+//! | [`engine`] | health, takeover, restore, cluster, logins, backups, timers: a function of (state, input, now) | clock, thread, lock, I/O, hash order, float |
 //! | [`runtime`] | one instance: clock, lock, inbox, worker or poll, delivery | touch a host pointer; hold a lock in a callback |
+//! | [`runtime::files`] | the file worker: backups and the host's keeper of tokens, in slices, on two threads or inside `poll` | know the engine; delay a deadline |
 //! | [`ffi`] | the border: entry, guard, handles, text, the host's table; all `unsafe` | policy |
 //! | [`config`] | the configuration document, its bounds, its faults, edits | files, clocks |
 //! | [`log`] | entries in words and JSON, the limit on repetition; `log::store` keeps them on disk | clocks; be called with the core's lock held |
@@ -24,7 +25,7 @@
 //! | [`diagnostics`] | the `log` facade, bridged to the host | be called with a lock held |
 //! | [`state`] | the state directory: lock, durable state, kept configuration and tokens in two generations each | be called with the core's lock held |
 //! | [`recordings`] | writes the recordings parameter into a settings text | files; any byte but the one line |
-//! | [`backup`] | the settings backups on disk: today only `newest` is called, the rest waits for the operation | clocks; be called with a lock held |
+//! | [`backup`] | the settings backups on disk: publish, verify, retain | clocks; be called with a lock held |
 //! | [`secret`] | credentials and tokens in memory: copied once, wiped | show, write or copy them in passing |
 //! | [`handle`], [`time`], [`error`] | checked handles, instants, the one error | know anything of the rest |
 //!
@@ -38,9 +39,8 @@
 //!
 //! # Deliberately absent
 //!
-//! No async runtime, no network, no child process, no thread beside the one worker, and none at all when the host drives. No cluster
-//! membership, authorization or backups in this version: the table's members for these give `VMSF_ERR_UNSUPPORTED`, and what a takeover
-//! needs of them is taken as given; the status says so.
+//! No async runtime, no network, no child process; no thread beside the one worker and the two of the file worker, and none at all when the
+//! host drives. No maintenance, drills or probes in this version: the table's members for these give `VMSF_ERR_UNSUPPORTED`.
 
 pub mod backup;
 pub mod config;

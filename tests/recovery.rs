@@ -9,8 +9,9 @@ mod lives;
 mod rig;
 
 use std::fs;
+use std::path::Path;
 
-use lives::{Begun, Life, TAKEOVER, UNSEEN, damage, damage_newest, files};
+use lives::{Begun, Left, Life, TAKEOVER, UNSEEN, damage, damage_newest, files};
 use rig::{KEEP_ALIVE, Probe, SECOND, abi, create, expect};
 use serde_json::{Value, json};
 
@@ -476,4 +477,89 @@ fn a_server_removed_and_added_again_is_a_server_never_seen() {
     rig.drive_to(UNSEEN * 2);
     assert_eq!(rig.codes("health").len(), 0);
     assert_eq!(rig.states("a"), [] as [&str; 0]);
+}
+
+// ---- a state that an earlier version wrote ----
+
+/// As version 0.1.0 left it when it knew schema 1: a is being taken over for the second time, b is queued behind it and its cancel accepted,
+/// c waits for an operator.
+fn of_schema_1() -> Left {
+    let left = Left::nothing();
+    for file in ["state.a.json", "state.b.json"] {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/state/schema-1").join(file);
+        // One that git has given other line ends would be damaged.
+        let text = fs::read_to_string(kept).expect("the state of schema 1").replace("\r\n", "\n");
+        fs::write(left.state.path().join(file), text).expect("the state of schema 1");
+    }
+    left
+}
+
+fn schema_on_disk(life: &Life) -> [Value; 2] {
+    ["state.a.json", "state.b.json"].map(|file| {
+        let text = fs::read_to_string(life.directory.path().join(file)).expect("the state");
+        serde_json::from_str::<Value>(&text).expect("JSON")["schema"].clone()
+    })
+}
+
+#[test]
+fn a_state_of_schema_1_is_migrated_and_its_takeover_goes_on() {
+    let left = of_schema_1();
+    let config = left.config(&["a", "b", "c"]);
+    let life = left.going_on(Some(&config));
+    let again = life.begun();
+    assert_eq!((again.what(), again.id), ((abi::VMSF_OP_TAKEOVER, abi::VMSF_OP_RESUMED), 3));
+    let json = &again.json;
+    assert_eq!(json!([json["attempt"], json["request"], json["supersedes"]]), json!([1, 1, [2]]));
+    // What it did not know nobody makes up: the host was given its backup before, and the token was its own.
+    assert_eq!((json.get("backup"), &again.secret[..]), (None, &[][..]));
+    assert_eq!(life.states("b"), ["none"], "the accepted cancel");
+    assert_eq!(
+        (life.status_of("c")["waits_for_operator"].clone(), schema_on_disk(&life)),
+        (json!(true), [json!(2), json!(2)])
+    );
+
+    let life = life.killed();
+    assert_eq!((life.begun().id, life.begun().flags), (3, abi::VMSF_OP_RESUMED));
+    life.answer(abi::VMSF_OUTCOME_OK);
+    life.drive_to(2);
+    expect(life.restore(life.server("a")), abi::VMSF_OK, "restore");
+    life.drive_to(3);
+    assert!(life.last_begun().id > 20_000, "ids never repeat: {}", life.last_begun().id);
+    life.answer(abi::VMSF_OUTCOME_OK);
+    life.drive_to(4);
+    assert_eq!(life.states("a"), ["taken_over", "restoring", "none"]);
+}
+
+#[test]
+fn after_a_migration_everything_new_has_to_be_told_and_then_all_is_as_ever() {
+    let left = of_schema_1();
+    let config = left.config(&["a", "b", "c"]);
+    let life = left.going_on(Some(&config));
+    life.answer(abi::VMSF_OUTCOME_FAILED);
+    life.drive_to(2);
+    // Once it is queued again, what it lacks is asked for.
+    life.drive_to(100);
+    let blocked = life.codes("takeover_blocked");
+    assert_eq!((blocked.len(), &blocked[0]["details"]["reason"]), (1, &json!("not_in_cluster")), "{blocked:#?}");
+    let ready = json!({ "ready": false, "reasons": ["not_in_cluster", "not_authorized", "no_backup"] });
+    assert_eq!(life.status_of("a")["ready"], ready);
+    expect(life.cluster(true), abi::VMSF_OK, "cluster");
+    life.authorized(life.server("a"));
+    life.backed_up(life.server("a"));
+    life.drive_to(101);
+    let begun = life.last_begun();
+    assert_eq!((begun.kind, &begun.json["supersedes"]), (abi::VMSF_OP_TAKEOVER, &json!([2])));
+    assert!(begun.json["backup"]["path"].as_str().unwrap().ends_with("-1.backup"), "{}", begun.json);
+}
+
+#[test]
+fn a_state_of_schema_1_of_which_one_generation_is_damaged_is_migrated_from_the_other() {
+    for (file, states) in [("state.a.json", vec![]), ("state.b.json", vec!["none".to_owned()])] {
+        let left = of_schema_1();
+        damage(left.state.path(), file);
+        let config = left.config(&["a", "b", "c"]);
+        let life = left.going_on(Some(&config));
+        // The accepted cancel is in the later of the two alone.
+        assert_eq!((life.codes("state_damaged").len(), life.begun().id, life.states("b")), (1, 3, states), "{file}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The rules of the house, read off its own files: where unsafe may live, what the engine may not know, what every file says first.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -155,7 +156,7 @@ fn ci_runs_the_two_commands_of_the_readme() {
 
 #[test]
 fn every_file_that_the_documents_name_is_there() {
-    for document in ["README.md", "examples/README.md"] {
+    for document in ["README.md", "examples/README.md", "include/README.md", "tests/README.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         let folder = root().join(document).parent().unwrap().to_owned();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
@@ -165,4 +166,58 @@ fn every_file_that_the_documents_name_is_there() {
             }
         }
     }
+}
+
+/// The names of all test functions.
+fn test_names(files: &[(String, String)]) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for (_, text) in files {
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            is_test |= line == "#[test]";
+            if let Some(name) = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next())
+                && std::mem::take(&mut is_test)
+            {
+                names.insert(name);
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_sentence_of_the_behaviour_names_tests_that_are_there() {
+    let (readme, files) = (fs::read_to_string(root().join("tests/README.md")).unwrap(), all());
+    let tests = test_names(&files);
+    let mut faults = Vec::new();
+    let mut last = (0_u32, 0_u32);
+    for row in readme.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let cells: Vec<&str> = row.trim_end().trim_end_matches('|').split('|').map(str::trim).collect();
+        let number: Option<(u32, u32)> =
+            cells[0].split_once('.').and_then(|(section, n)| Some((section.parse().ok()?, n.parse().ok()?)));
+        let Some(number) = number else { continue };
+        if number != (last.0, last.1 + 1) && !(number.0 > last.0 && number.1 == 1) {
+            faults.push(format!("{} does not follow {}.{}", cells[0], last.0, last.1));
+        }
+        last = number;
+        let [_, sentence, proof] = cells[..] else {
+            faults.push(format!("{} has {} cells", cells[0], cells.len()));
+            continue;
+        };
+        let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+        if sentence.is_empty() || names.is_empty() {
+            faults.push(format!("{}: nothing proves \"{sentence}\"", cells[0]));
+        }
+        for name in names {
+            let is_there = match name.strip_suffix(".json") {
+                Some(_) => root().join("host-sim/scenarios").join(name).exists(),
+                None => tests.contains(name),
+            };
+            if !is_there {
+                faults.push(format!("{}: there is no `{name}`", cells[0]));
+            }
+        }
+    }
+    assert_eq!(last.0, 9, "the table ends with section 9");
+    assert!(faults.is_empty(), "tests/README.md:\n{}", faults.join("\n"));
 }

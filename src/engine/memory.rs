@@ -290,7 +290,9 @@ impl Engine {
             return Err(format!("operation {id} is a {} that does not fit its server", kind.name()));
         }
         let operation = Operation::new(id, kind, server, (actor, request, static_reason(&reason)));
-        let operation = Operation { attempt, supersedes, with, stage, resumed: true, deadline: Mono(0), ..operation };
+        // Of a backup whose file was not named the host has never heard.
+        let resumed = stage != Stage::Preparing;
+        let operation = Operation { attempt, supersedes, with, stage, resumed, deadline: Mono(0), ..operation };
         match self.operations.insert(id, operation) {
             Some(_) => Err(format!("operation {id} is there twice")),
             None => Ok(()),

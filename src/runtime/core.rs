@@ -267,6 +267,9 @@ impl Core {
             document.addresses.get(id).is_none_or(|(host, port)| addresses.get(id.as_str()) == Some(&(host, *port)))
         };
         let key = |id: &String| servers.by_id(id).map(|entry| entry.mailbox.key()).filter(|_| known(id));
+        // A server that went before its token did.
+        let forgotten = document.memory.access().filter(|(id, _)| key(id).is_none());
+        self.secrets.unwanted.extend(forgotten.map(|(id, op)| (op, id.as_str().into())));
         self.engine.recall(document.memory.renamed(key))?;
         self.leaving = document.leaving;
         for (id, op) in document.unwanted_tokens {
@@ -388,6 +391,10 @@ impl Core {
         let id =
             |key: &ServerKey| self.servers.by_key(*key).filter(|_| stays(*key)).map(|entry| entry.named.id.to_string());
         let memory = self.engine.remember().renamed(id);
+        let unwanted = self.secrets.unwanted.iter().map(|(op, id)| (id.to_string(), *op));
+        let placements = self.pending.iter().filter_map(|call| call.placement.as_ref());
+        let gone = placements.flat_map(|(to, _)| self.access().into_iter().filter(|(key, ..)| !to.has(*key)));
+        let gone = gone.map(|(_, id, op)| (id.to_string(), op));
         let known: BTreeSet<&str> = memory.servers().map(String::as_str).collect();
         let known = self.config.monitored_servers.iter().filter(|server| known.contains(server.id.as_str()));
         let document = Document {
@@ -396,7 +403,7 @@ impl Core {
             reserved_seq: self.next_seq + SEQ_BLOCK,
             accepted: self.pending.iter().filter_map(|call| accepted::of(&call.command, &self.servers)).collect(),
             leaving: self.leaving.clone(),
-            unwanted_tokens: self.secrets.unwanted.iter().map(|(op, id)| (id.to_string(), *op)).collect(),
+            unwanted_tokens: unwanted.chain(gone).collect(),
             memory,
         };
         Snapshot { document, version: self.version }

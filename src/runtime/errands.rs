@@ -133,9 +133,11 @@ impl Core {
                 None
             }
             (What::Files(_), None) => None,
-            (What::Access { by, was: Some(was) }, Some(server)) => {
-                // A host keeps one token for a server: the new one has taken the old one's place.
-                if by.is_none() || !self.secrets.with_host {
+            (What::Access { by, was }, Some(server)) => {
+                if by.is_some() && self.secrets.with_host {
+                    // A host keeps one token for a server: the new one is in the place of all that were to be deleted.
+                    self.secrets.unwanted.retain(|_, id| *id != server.id);
+                } else if let Some(was) = was {
                     self.secrets.unwanted.insert(*was, Arc::clone(&server.id));
                 }
                 Some(output)

@@ -126,19 +126,21 @@ pub struct Answer {
 }
 
 /// A server whose token is gone has to be authorized again; a token of no server's is deleted.
-fn reconcile(core: &mut Core, tokens: &Tokens) -> Result<(), Error> {
+fn reconcile(core: &mut Core, tokens: &Tokens) {
     let access = core.access();
     // Answers that were accepted and not taken in yet bring theirs along.
     let answered = core.answered();
     let wanted = access.iter().map(|(_, id, op)| (&**id, *op)).chain(answered.iter().map(|(id, op)| (&**id, *op)));
-    tokens.keep_only(&wanted.collect::<Vec<_>>())?;
+    if let Err(error) = tokens.keep_only(&wanted.collect::<Vec<_>>()) {
+        // On a full disk. No operation is given one that is not its own: each is asked for by what brought it.
+        log::warn!("tokens of no server's stay until the next start: {}", error.text);
+    }
     for (key, id, op) in access {
         if !tokens.has(&id, op) {
             log::warn!("the token of server '{id}' is gone: authorize it again");
             core.no_token(key);
         }
     }
-    Ok(())
 }
 
 /// What an earlier life left in the state directory, and where this one writes.
@@ -229,7 +231,7 @@ impl Runtime {
             })?;
         }
         if secret_store.is_none() {
-            reconcile(&mut core, &tokens)?;
+            reconcile(&mut core, &tokens);
         }
         let driven = matches!(clock, Clock::Driven { .. });
         let syncing = Runtime::syncing(driven, store.is_durable());

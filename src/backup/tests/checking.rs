@@ -143,17 +143,6 @@ fn a_backup_that_is_gone_is_not_verified() {
 }
 
 #[test]
-fn a_manifest_that_is_none_leaves_the_hash_out() {
-    let root = tempfile::tempdir().unwrap();
-    fs::create_dir(root.path().join("a")).unwrap();
-    fs::write(root.path().join("a/20260101T000000Z-1.backup"), "x").unwrap();
-    for manifest in ["", "[]", "{\"sha256\":7}", "{\"sha256\":\"zz\"}"] {
-        fs::write(root.path().join("a/20260101T000000Z-1.json"), manifest).unwrap();
-        assert_eq!(newest(root.path(), "a").unwrap().sha256, None, "{manifest}");
-    }
-}
-
-#[test]
 fn a_search_does_not_read_on_what_another_job_has_checked_meanwhile() {
     let mut place = Place::with(1);
     let checks = std::mem::take(&mut place.checks);

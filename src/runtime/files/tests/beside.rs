@@ -116,3 +116,48 @@ fn a_survey_that_hashes_lets_a_backup_of_the_same_server_pass() {
     assert_eq!((number(survey), survey.damaged.len()), (Some(3), 0));
     server.assert_only(&[3]);
 }
+
+#[test]
+fn a_long_look_that_a_publish_overtakes_begins_anew() {
+    let mut bench = Bench::new(Mode::Driven);
+    let server = bench.server("cam-1");
+    fs::create_dir(server.folder.path()).unwrap();
+    for number in 1..=1000 {
+        // Damaged ones, for they lack their manifest.
+        fs::write(server.folder.path().join(format!("20260102T030405Z-{number}.backup")), "x").unwrap();
+    }
+    let (op, file) = bench.written(&server, b"archive 1001");
+    bench.files.post(server.survey(false));
+    bench.files.post(server.publish(op, &file, 1000));
+    let done = bench.rest();
+    let told = done.iter().map(|done| match done {
+        Done::Published { survey, .. } | Done::Surveyed { survey, .. } => (number(survey), survey.damaged.len()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(Some(1001), DAMAGED_MAX); 2]);
+}
+
+#[test]
+fn a_search_misses_no_backup_while_retention_deletes_what_it_has_listed() {
+    let mut bench = Bench::new(Mode::Threads);
+    for round in 0..5 {
+        let server = bench.server(&format!("cam-{round}"));
+        bench.back_up(&server, b"archive 1");
+        for number in 2..=500 {
+            // Damaged ones, for they lack their manifest. They have a search take long between its list and the one good backup.
+            fs::write(server.folder.path().join(format!("20260102T030405Z-{number}.backup")), "x").unwrap();
+        }
+        let (op, file) = bench.written(&server, b"archive 501");
+        bench.files.post(server.find());
+        bench.files.post(server.publish(op, &file, 1));
+        loop {
+            match bench.next() {
+                Done::Published { result, .. } => break assert_eq!(result.unwrap().backup.number, 501),
+                Done::Found { survey, .. } => assert!(number(&survey).is_some(), "{survey:?}"),
+                other => panic!("{other:?}"),
+            }
+            bench.files.post(server.find());
+        }
+        assert!(matches!(bench.next(), Done::Found { .. }));
+    }
+}

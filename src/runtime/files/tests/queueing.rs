@@ -85,6 +85,17 @@ fn operations_of_one_folder_come_one_after_another_those_of_others_in_between() 
 }
 
 #[test]
+fn folders_whose_names_differ_in_case_alone_are_taken_for_one() {
+    let mut bench = Bench::new(Mode::Driven);
+    let (server, other) = (bench.server("cam-1"), bench.server("CAM-1"));
+    let written = bench.written_sparse(&server, 8 * MIB);
+    bench.files.post(server.publish(written.0, &written.1, 7));
+    bench.files.post(other.prepare(1));
+    let order = bench.rest();
+    assert!(matches!(order[..], [Done::Published { .. }, Done::Prepared { .. }]), "{order:?}");
+}
+
+#[test]
 fn archives_take_turns_but_few_are_open_at_a_time() {
     let mut bench = Bench::new(Mode::Driven);
     let servers: Vec<_> = (0..30).map(|n| bench.server(&format!("cam-{n}"))).collect();
@@ -147,7 +158,6 @@ fn a_server_added_again_waits_for_what_is_left_of_the_one_before_in_its_folder()
     bench.files.step(MIB);
     bench.files.step(MIB);
     bench.files.forget(server.whose.handle);
-    // Another spelling is the same folder on some systems.
     let again = Server { whose: bench.server("cam-1").whose, ..server.clone() };
     bench.files.post(again.prepare(op + 1));
     let Done::Prepared { result: Ok(next), .. } = bench.next() else { panic!() };
