@@ -298,6 +298,9 @@ impl Core {
             Ok(None) => {
                 let why = format!("the host has no token of server '{id}' any more: authorize it again");
                 self.feed(Input::Unready { op, why }, now);
+                // Nothing else that needs it is begun in vain.
+                let by = None;
+                operation.server.into_iter().for_each(|server| self.feed(Input::Token { server, by }, now));
             }
             Err(error) => self.feed(Input::Unready { op, why: error.text }, now),
         }
