@@ -21,6 +21,9 @@ pub const DEFAULT_PORT: u16 = 51410;
 /// The name of the failover server in recordings.
 pub const FAILOVER: &str = "failover";
 
+/// The failover host is killed while it takes this server over: the last, so that nobody else's time runs out meanwhile.
+pub const KILLED_AT: &str = "campus";
+
 /// How a server is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
