@@ -21,8 +21,8 @@ pub const DEFAULT_PORT: u16 = 51410;
 /// The name of the failover server in recordings.
 pub const FAILOVER: &str = "failover";
 
-/// The failover host is killed while it takes this server over: the last, so that nobody else's time runs out meanwhile.
-pub const KILLED_AT: &str = "campus";
+/// The failover host is killed in this takeover, the last: nobody else is lost then, whose time would begin anew.
+pub const KILLED_IN: usize = CAST.len();
 
 /// How a server is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -8,7 +8,7 @@ use std::net::SocketAddrV4;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
-use super::cast::{CAST, FAILOVER, FAILOVER_CLIENTS, KILLED_AT, Loss, Member};
+use super::cast::{CAST, FAILOVER, FAILOVER_CLIENTS, KILLED_IN, Loss, Member};
 use super::http;
 use super::recording::{gaps, segments};
 use super::server::Status;
@@ -65,7 +65,7 @@ fn entry(stage: &Stage, member: &Member, text: impl Into<String>) -> Entry {
 
 /// Starts everything; ends when every server lives, records, has let the failover server in, is backed up and answers clients.
 fn open(stage: &mut Stage) -> Result<()> {
-    stage.start_failover(Some(KILLED_AT))?;
+    stage.start_failover(Some(KILLED_IN))?;
     let ready = |stage: &Stage| stage.world.plugin.is_some() && stage.world.joined;
     stage.until("the failover server is ready", A_WHILE_S, ready)?;
     for member in &CAST {
@@ -183,7 +183,8 @@ fn wait_for_takeover(stage: &mut Stage, turn: usize) -> Result<&'static Member> 
 
 /// The server in whose takeover the failover host is to be killed, once it was asked and does that.
 fn half_taken(stage: &Stage) -> Option<&'static Member> {
-    let machine = stage.world.machine(KILLED_AT).filter(|machine| machine.stand_in.is_some())?;
+    let id = stage.world.order.get(KILLED_IN - 1)?;
+    let machine = stage.world.machine(id).filter(|machine| machine.stand_in.is_some())?;
     (stage.world.kills == 0).then_some(machine.member)
 }
 

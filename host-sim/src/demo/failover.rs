@@ -50,9 +50,9 @@ pub struct FailoverArgs {
     /// The plugin library.
     #[arg(long)]
     pub library: PathBuf,
-    /// Take this server over, but never answer: the director kills this process in the middle of it.
+    /// Do the takeover with this number, but never answer: the director kills this process in the middle of it.
     #[arg(long)]
-    pub stall_at: Option<String>,
+    pub stall_in: Option<usize>,
 }
 
 impl FailoverArgs {
@@ -65,7 +65,7 @@ impl FailoverArgs {
             format!("--port={}", self.port),
             format!("--library={}", self.library.display()),
         ];
-        words.extend(self.stall_at.as_ref().map(|server| format!("--stall-at={server}")));
+        words.extend(self.stall_in.map(|number| format!("--stall-in={number}")));
         words
     }
 }

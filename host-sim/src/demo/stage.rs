@@ -256,16 +256,16 @@ impl Stage {
         Ok(())
     }
 
-    /// Starts the failover host; with `stall_at` it never answers the takeover of that server.
+    /// Starts the failover host; with `stall_in` it never answers the takeover with that number.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start_failover(&mut self, stall_at: Option<&str>) -> Result<()> {
+    pub fn start_failover(&mut self, stall_in: Option<usize>) -> Result<()> {
         let Places { port, library, .. } = self.places.clone();
         let folder = self.places.failover();
         std::fs::create_dir_all(&folder)?;
-        let (parent, clock, stall_at) = (std::process::id(), self.clock, stall_at.map(str::to_owned));
-        let args = FailoverArgs { parent, clock, folder, port, library, stall_at };
+        let (parent, clock) = (std::process::id(), self.clock);
+        let args = FailoverArgs { parent, clock, folder, port, library, stall_in };
         let mut command = role("demo-failover", &self.places.log("failover"))?;
         let mut host = Process::start(command.args(args.words()).stdin(Stdio::piped()).stdout(Stdio::piped()))?;
         let (news, gone) = (self.post.clone(), self.post.clone());

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::cast::{KILLED_AT, Loss, member};
+use super::cast::{KILLED_IN, Loss, member};
 use super::recording::Gaps;
 use super::timeline::{clock, duration, name, pace};
 use super::world::{Failure, Machine, World};
@@ -147,7 +147,7 @@ fn missing_of(world: &World, machine: &Machine, server: &ServerSummary) -> Vec<S
         (machine.taken_over_ns.is_some(), "it was not taken over"),
         (machine.takeovers < 2, "it was taken over more than once"),
         (
-            asked_as_it_must(machine),
+            asked_as_it_must(world, machine),
             "its takeover was not asked for once, and once more under the same id after the kill",
         ),
         (machine.clients.during.is_some(), "no client was answered in its place"),
@@ -168,10 +168,11 @@ fn missing_of(world: &World, machine: &Machine, server: &ServerSummary) -> Vec<S
 }
 
 /// Once; the one in whose takeover the host was killed once more, with the same id.
-fn asked_as_it_must(machine: &Machine) -> bool {
+fn asked_as_it_must(world: &World, machine: &Machine) -> bool {
+    let killed = world.order.get(KILLED_IN - 1) == Some(&machine.member.id);
     match machine.asked[..] {
-        [(_, false)] => machine.member.id != KILLED_AT,
-        [(first, false), (again, true)] => machine.member.id == KILLED_AT && first == again,
+        [(_, false)] => !killed,
+        [(first, false), (again, true)] => killed && first == again,
         _ => false,
     }
 }
@@ -234,7 +235,7 @@ impl Summary {
         let order: Vec<&str> = self.order.iter().map(|id| name(Some(id))).collect();
         lines.push(format!("One slot, one after another: {}.", order.join(", ")));
         for op in &self.resumed {
-            let who = name(Some(KILLED_AT));
+            let who = name(self.order.get(KILLED_IN - 1).copied());
             lines.push(format!(
                 "Host killed in the middle of {who}'s takeover, which went on under the same id ({op})."
             ));
@@ -313,7 +314,7 @@ mod tests {
         world.kills = 1;
         for ((op, machine), at_s) in (1..).zip(&mut world.machines).zip([360, 180, 365, 300]) {
             machine.asked = vec![(op, false)];
-            machine.asked.extend((machine.member.id == KILLED_AT).then_some((op, true)));
+            machine.asked.extend((machine.member.id == "campus").then_some((op, true)));
             machine.takeovers = 1;
             let failed_at_ns = at_s * SECOND;
             let (due_ns, told_ns) = (failed_at_ns, failed_at_ns + 12_300_000);

@@ -104,7 +104,8 @@ pub struct Performer {
     caller: Caller,
     clock: SimClock,
     folder: PathBuf,
-    stall_at: Option<String>,
+    stall_in: Option<usize>,
+    takeovers: usize,
     reporter: Reporter,
     stand_ins: HashMap<String, StandIn>,
 }
@@ -113,8 +114,8 @@ impl Performer {
     /// A performer without stand-ins.
     #[must_use]
     pub fn new(caller: Caller, args: &FailoverArgs, reporter: Reporter) -> Self {
-        let (clock, folder, stall_at) = (args.clock, args.folder.clone(), args.stall_at.clone());
-        Self { caller, clock, folder, stall_at, reporter, stand_ins: HashMap::new() }
+        let (clock, folder, stall_in) = (args.clock, args.folder.clone(), args.stall_in);
+        Self { caller, clock, folder, stall_in, takeovers: 0, reporter, stand_ins: HashMap::new() }
     }
 
     /// Does one job after another until told to stop; then no stand-in is left.
@@ -215,7 +216,8 @@ impl Performer {
         self.stand_ins.insert(server.clone(), StandIn { op, process });
         let backup = backup.clone();
         self.reporter.say(Report::StandsIn { server: server.clone(), pid, address, backup, store });
-        while self.stall_at.as_ref() == Some(server) {
+        self.takeovers += 1;
+        while self.stall_in == Some(self.takeovers) {
             std::thread::park();
         }
         Ok(())
