@@ -597,8 +597,8 @@ impl Operation {
         Output { server: self.server, actor: Some(self.actor.clone()), request: self.request, what }
     }
 
-    /// Its answer is the host's to give.
-    fn may_be_overdue(&self) -> bool {
+    /// Its answer is the host's to give, so its deadline counts.
+    pub fn may_be_overdue(&self) -> bool {
         !self.answered && self.stage != output::Stage::Publishing
     }
 }
