@@ -84,7 +84,7 @@ pub struct Core {
     pending: VecDeque<Arc<Call>>,
     /// Given up operations whose late answer waits to be taken in: each is said once.
     late: BTreeSet<u64>,
-    /// A keep-alive was posted in silence while its server left `keep_alive`.
+    /// A keep-alive was posted in silence while its server left `keep_alive`, or a call was sent on.
     look_again: bool,
     /// A panic was caught: nothing is taken in or written after the entry that says so.
     poisoned: bool,
@@ -498,6 +498,8 @@ impl Core {
 
     /// Puts an accepted call behind what was reported before it.
     pub fn send(&mut self, call: Arc<Call>) {
+        // Also in the middle of taking in: then nobody else comes along to look.
+        self.look_again = true;
         // Never blocks: the channel has no bound of its own, the accepted calls have.
         let _ = self.sender.send(Message::Call(call));
     }
