@@ -248,6 +248,7 @@ fn in_both_modes(test: impl Fn(&TempDir, &Life)) {
         let life = Life::new(mode, &folder, &Arc::default());
         test(&folder, &life);
         assert_eq!(life.instance.host_panic(), None);
+        drop(life);
         assert_eq!(files_with_the_token(folder.path()), [""; 0]);
     }
 }
@@ -384,6 +385,7 @@ fn the_next_life_loads_what_an_earlier_one_stored_and_removes_what_it_could_not(
         settle(&later, || !vault.has("b"));
         assert_eq!(later.calls(), ["remove b"], "and nothing is loaded before it is needed");
         assert_eq!(later.back_up("a").secret.bytes(), TOKEN);
+        drop(later);
         assert_eq!(files_with_the_token(folder.path()), [""; 0]);
     }
 }

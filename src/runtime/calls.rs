@@ -172,10 +172,10 @@ impl Runtime {
     ) -> Result<u64, Error> {
         self.catch_up(&mut core);
         let command = command(&mut core)?;
-        let request = command.request().unwrap_or(0);
+        let request = command.request();
         let answered = if let Command::Complete { op, .. } = &command { *op } else { 0 };
         let accepted = core.accept(command, None);
-        if accepted.is_err() {
+        if let (Err(_), Some(request)) = (&accepted, request) {
             core.secrets.forget_credentials(request);
             core.give_back_id(request);
         }
@@ -197,7 +197,7 @@ impl Runtime {
             let version = core.version();
             drop(core);
             core = self.on_disk(&call, version).inspect_err(|_| {
-                self.core.lock().secrets.forget_credentials(request);
+                request.into_iter().for_each(|request| self.core.lock().secrets.forget_credentials(request));
             })?;
         }
         if !waits {
@@ -206,7 +206,7 @@ impl Runtime {
         self.catch_up(&mut core);
         drop(core);
         self.rouse();
-        Ok(request)
+        Ok(request.unwrap_or(0))
     }
 
     /// Waits until an accepted call is on disk; one that cannot be written is refused after all.

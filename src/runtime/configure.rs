@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::Runtime;
 use super::core::Core;
 use super::servers::{self, Servers};
@@ -19,6 +21,15 @@ pub enum Rejected {
     Faults(Vec<Fault>),
     /// Something else is wrong.
     Error(Error),
+}
+
+/// Which servers a configuration says are to stay, though an earlier one dropped them while they were taken over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stays {
+    /// Those that it names: it is a whole document.
+    Named,
+    /// None that did not before.
+    AsBefore,
 }
 
 impl From<Error> for Rejected {
@@ -39,15 +50,14 @@ impl From<ParseError> for Rejected {
 impl Runtime {
     /// Replaces the configuration by the one in `json`.
     pub fn configure(&self, json: &[u8], dry_run: bool) -> Result<(), Rejected> {
-        let _configuring = self.configuring.lock();
-        let next = Config::parse(json)?;
-        let named: Vec<String> = next.monitored_servers.iter().map(|server| server.id.clone()).collect();
-        self.bring_in(next, dry_run)?;
-        if !dry_run {
-            let mut core = self.core.lock();
-            named.iter().for_each(|id| core.no_longer_leaves(id, false, self.now()));
-        }
-        Ok(())
+        let _configuring = self.configuring()?;
+        self.bring_in(Config::parse(json)?, dry_run, Stays::Named)
+    }
+
+    /// Never waited for: whoever holds it may be in the host's log.
+    fn configuring(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        let busy = || Error::new(vms_failover_abi::VMSF_ERR_BUSY, "the configuration is being changed");
+        self.configuring.try_lock().ok_or_else(busy)
     }
 
     /// Removes the servers that a configuration dropped while they were taken over, once that is over. Where it fails, the next turn tries again.
@@ -59,7 +69,7 @@ impl Runtime {
         let Some(_configuring) = self.configuring.try_lock() else { return };
         let (before, mut next) = (self.config(), Config::clone(&self.config()));
         next.monitored_servers.retain(|server| !gone.contains(&server.id));
-        if next != *before && self.bring_in(next, false).is_err() {
+        if next != *before && self.bring_in(next, false, Stays::AsBefore).is_err() {
             return;
         }
         let mut core = self.core.lock();
@@ -68,13 +78,13 @@ impl Runtime {
 
     /// Changes the configuration by the edit in `json`.
     pub fn edit(&self, json: &[u8], dry_run: bool) -> Result<(), Rejected> {
-        let _configuring = self.configuring.lock();
+        let _configuring = self.configuring()?;
         let edit = config::document(json)?;
         let next = self.config().edited(&edit).map_err(Rejected::Faults)?;
-        self.bring_in(next, dry_run)
+        self.bring_in(next, dry_run, Stays::AsBefore)
     }
 
-    fn bring_in(&self, next: Config, dry_run: bool) -> Result<(), Rejected> {
+    fn bring_in(&self, next: Config, dry_run: bool, stays: Stays) -> Result<(), Rejected> {
         let before = self.config();
         let servers = Arc::new(self.servers.read().placed(&next));
         let next = Arc::new(next);
@@ -87,7 +97,7 @@ impl Runtime {
             return Ok(());
         }
         self.store.keep_config(&next.to_json())?;
-        self.put_in_force(&before, &next, servers).inspect_err(|_| {
+        self.put_in_force(&before, &next, servers, stays).inspect_err(|_| {
             // A takeover began while the file was written: what is kept is what is in force.
             if let Err(error) = self.store.keep_config(&before.to_json()) {
                 log::error!("the configuration on disk is not the one in force: {error}");
@@ -98,7 +108,13 @@ impl Runtime {
         Ok(())
     }
 
-    fn put_in_force(&self, before: &Arc<Config>, next: &Arc<Config>, servers: Arc<Servers>) -> Result<(), Rejected> {
+    fn put_in_force(
+        &self,
+        before: &Arc<Config>,
+        next: &Arc<Config>,
+        servers: Arc<Servers>,
+        stays: Stays,
+    ) -> Result<(), Rejected> {
         let policy = servers::policy(next, Some(before), &servers, self.performs);
         let mut core = self.core.lock();
         self.catch_up(&mut core);
@@ -106,6 +122,11 @@ impl Runtime {
         let accepted = core.accept(Command::Configure(policy), Some((Arc::clone(&servers), Arc::clone(next))));
         let (call, _) = accepted.map_err(|refused| Rejected::Error(self.refused(refused)))?;
         core.send_at_once(&call);
+        if stays == Stays::Named {
+            // With the lock held, so that the state which is written next says so.
+            let now = self.now();
+            next.monitored_servers.iter().for_each(|server| core.no_longer_leaves(&server.id, false, now));
+        }
         // Whoever reads both holds the lock of the servers, and sees both old or both new. The old ones are dropped with the locks
         // given back: a million servers take a while.
         let old = {

@@ -110,7 +110,7 @@ pub struct Core {
     pending: VecDeque<Pending>,
     /// Given up operations whose late answer waits to be taken in: each is said once.
     late: BTreeSet<u64>,
-    /// A keep-alive was posted in silence while its server left `keep_alive`.
+    /// A keep-alive was posted in silence while its server left `keep_alive`, or a call was sent on.
     look_again: bool,
     /// A panic was caught: nothing is taken in or written after the entry that says so.
     poisoned: bool,
@@ -140,6 +140,8 @@ pub struct Core {
     unconfirmed: Vec<(u64, Accepted)>,
     /// The state could not be written: when it is tried again.
     write_again_at: Option<Mono>,
+    /// The same for tokens alone.
+    tokens_again_at: Option<Mono>,
     /// To be said when monitoring begins.
     first_words: Vec<Subject>,
     /// Servers that go when their takeover is over.
@@ -195,6 +197,7 @@ impl Core {
             deciding: false,
             unconfirmed: Vec::new(),
             write_again_at: None,
+            tokens_again_at: None,
             first_words: Vec::new(),
             leaving: BTreeSet::new(),
             errands: Errands::default(),
@@ -281,7 +284,7 @@ impl Core {
 
     /// When time acts next.
     pub fn next_wake(&self, now: Now) -> Option<Mono> {
-        self.engine.next_wake(now.mono).into_iter().chain(self.write_again_at).min()
+        self.engine.next_wake(now.mono).into_iter().chain(self.write_again_at).chain(self.tokens_again_at).min()
     }
 
     /// Goes on from what an earlier life left; only before the first start. An error says what does not fit together.
@@ -465,6 +468,18 @@ impl Core {
         self.send_in_order();
     }
 
+    /// Tokens could not be written, though the state could: when they are tried again.
+    pub fn tokens_wait(&mut self, now: Now) {
+        self.tokens_again_at = Some(now.mono + WRITE_RETRY);
+    }
+
+    /// Whether tokens that could not be written are to be tried now; then there is something to be written.
+    pub fn tries_tokens_again(&mut self, now: Now) -> bool {
+        let due = self.tokens_again_at.take_if(|at| *at <= now.mono).is_some();
+        self.version += u64::from(due);
+        due
+    }
+
     /// It could not be written. True if that is news.
     pub fn was_not_saved(&mut self, now: Now) -> bool {
         self.write_again_at.replace(now.mono + WRITE_RETRY).is_none()
@@ -477,6 +492,7 @@ impl Core {
 
     /// The intent of this operation could not be written: the host is not asked.
     pub fn take_back(&mut self, op: u64, now: Now) {
+        self.secrets.forget_loaded(op);
         self.feed(Input::Unwritable { op }, now);
     }
 
@@ -558,6 +574,8 @@ impl Core {
                 Waits::Host | Waits::Nothing => continue,
                 Waits::Turn => pending.waits = Waits::Nothing,
             }
+            // Also in the middle of taking in: then nobody else comes along to look.
+            self.look_again = true;
             // Never blocks: the channel has no bound of its own, the accepted calls have.
             let _ = self.sender.send(Message::Call(Arc::clone(&pending.call)));
         }

@@ -49,7 +49,7 @@ impl Runtime {
             Ok(_) => {
                 if tokens.is_err() {
                     core.secrets.put_back(due);
-                    core.has_changed();
+                    core.tokens_wait(now);
                 }
                 core.was_saved(&snapshot, now);
                 drop(core);
@@ -91,8 +91,9 @@ impl Runtime {
     /// Writes what has changed without anybody waiting for it; while the disk fails, now and then.
     pub(super) fn commit_what_changed(&self) {
         let worth_it = {
-            let core = self.core.lock();
-            !core.is_saved() && core.may_write(self.now())
+            let mut core = self.core.lock();
+            let now = self.now();
+            (core.tries_tokens_again(now) || !core.is_saved()) && core.may_write(now)
         };
         if worth_it {
             // Said in the log; tried again.

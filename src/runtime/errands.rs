@@ -113,6 +113,11 @@ impl Secrets {
         self.due.extend(due);
     }
 
+    /// An operation is not begun after all.
+    pub fn forget_loaded(&mut self, op: u64) {
+        self.loaded.remove(&op);
+    }
+
     /// Whether the token of this answer is not on disk yet.
     pub fn is_due(&self, op: u64) -> bool {
         self.due.contains_key(&op)

@@ -325,12 +325,21 @@ impl Runtime {
             let text = format!("a callback of the host, or the disk, did not return within {ms} ms: call stop again");
             return Err(Error::new(abi::VMSF_ERR_TIMEOUT, text));
         }
+        self.take_in_the_rest();
         // What the last callbacks brought; what cannot be written now is found in the log of the host.
         let _ = self.commit();
         self.core.lock().secrets.forget_all_credentials();
         self.set_life(Life::Stopped);
         log::info!("stopped");
         Ok(())
+    }
+
+    /// What the file worker brought last, and what that sends on: the answer to an authorization whose token the host has kept by now.
+    fn take_in_the_rest(&self) {
+        let mut core = self.core.lock();
+        while !core.inbox_is_empty() && !self.is_poisoned() {
+            core.take_in(self.now());
+        }
     }
 
     fn start_file_worker(self: &Arc<Self>) -> Result<(), Error> {

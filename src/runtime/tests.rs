@@ -1,7 +1,8 @@
-//! What only a test inside can bring about: a panic in the worker, and a thread that stalls in the middle of `notify`.
+//! What only a test inside can bring about: a panic in the worker, a thread that stalls in the middle of `notify`, and a look at what the worker
+//! goes by.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -12,11 +13,14 @@ use vms_failover_abi as abi;
 use super::clock::Clock;
 use super::configure::Rejected;
 use super::core::{Call, Message};
-use super::{Begin, Host, Kept, Numbers, Offers, Performs, Runtime};
+use super::secrets::SecretStore;
+use super::{Answer, Begin, Host, Kept, Numbers, Offers, Performs, Runtime};
 use crate::config::Config;
+use crate::engine::Ran;
 use crate::engine::command::Command;
 use crate::engine::health::EventKind;
 use crate::engine::output::{OperationKind, Outcome};
+use crate::error::Error;
 use crate::log::store::LogStore;
 use crate::log::{Entry, Words};
 use crate::secret::Secret;
@@ -29,6 +33,7 @@ struct Fragile {
     events: Sender<u32>,
     panics_left: AtomicUsize,
     begun: AtomicUsize,
+    last_op: AtomicU64,
 }
 
 impl Host for Fragile {
@@ -38,7 +43,8 @@ impl Host for Fragile {
             panic!("injected");
         }
     }
-    fn begin(&self, _: Begin) {
+    fn begin(&self, begin: Begin) {
+        self.last_op.store(begin.id, Ordering::SeqCst);
         self.begun.fetch_add(1, Ordering::SeqCst);
     }
     fn wake(&self, _: u64) {}
@@ -65,6 +71,10 @@ fn config(ids: &[&str]) -> Config {
 }
 
 fn bench(clock: Clock, panics: usize) -> Bench {
+    bench_with(clock, panics, None)
+}
+
+fn bench_with(clock: Clock, panics: usize, secret_store: Option<Arc<dyn SecretStore>>) -> Bench {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path(), Durability::None).unwrap();
     let (log, opened) = LogStore::open(&root.path().join("log"), None, 1).unwrap();
@@ -72,8 +82,10 @@ fn bench(clock: Clock, panics: usize) -> Bench {
     let (tokens, _) = store.tokens().unwrap();
     let kept = Kept { store, tokens, log, numbers, document: None, first_words: Vec::new() };
     let (sender, events) = unbounded();
-    let host = Arc::new(Fragile { events: sender, panics_left: AtomicUsize::new(panics), begun: AtomicUsize::new(0) });
-    let offers = Offers { performs: Performs::new(OperationKind::ALL), secret_store: None };
+    let panics_left = AtomicUsize::new(panics);
+    let host =
+        Arc::new(Fragile { events: sender, panics_left, begun: AtomicUsize::new(0), last_op: AtomicU64::new(0) });
+    let offers = Offers { performs: Performs::new(OperationKind::ALL), secret_store };
     let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"]), offers).unwrap();
     Bench { runtime, host, events, _root: root }
 }
@@ -182,12 +194,50 @@ fn a_server_whose_operation_has_an_answer_on_its_way_cannot_be_removed_yet() {
     let op = runtime.core.lock().engine().view(key).unwrap().operation.unwrap().id;
     accepted(&runtime, |_| Command::Complete { op, outcome: Outcome::Failed, error: None });
     let gone = config(&[]).to_json();
-    let Err(Rejected::Error(error)) = runtime.configure(gone.as_bytes(), false) else { panic!("accepted") };
-    assert_eq!(error.code, abi::VMSF_ERR_BUSY, "{}", error.text);
+    let Err(Rejected::Faults(faults)) = runtime.configure(gone.as_bytes(), false) else { panic!("accepted") };
+    assert!(faults[0].text.contains("in operation authorize"), "{}", faults[0].text);
     runtime.commit().unwrap();
     runtime.configure(gone.as_bytes(), false).unwrap();
     runtime.poll(7, 7).unwrap();
     assert!(runtime.core.lock().engine().view(key).is_none());
     assert!(events.try_iter().count() > 0);
     runtime.stop(PATIENCE).unwrap();
+}
+
+/// A host that keeps every token.
+struct Vault;
+
+impl SecretStore for Vault {
+    fn store(&self, _: &str, _: &Secret) -> Result<(), Error> {
+        Ok(())
+    }
+    fn load(&self, _: &str) -> Result<Option<Secret>, Error> {
+        Ok(None)
+    }
+    fn remove(&self, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_answer_that_waited_for_the_host_to_keep_its_token_is_taken_in_at_once_and_not_at_the_next_wake_up() {
+    let Bench { runtime, host, _root, .. } = bench_with(Clock::driven(), 0, Some(Arc::new(Vault)));
+    runtime.start().unwrap();
+    runtime.poll(5, 5).unwrap();
+    let server = runtime.server("a").unwrap();
+    let secret = |bytes: &[u8]| Some(Secret::copied(bytes).unwrap());
+    runtime.authorize(server, "operator".into(), secret(b"password")).unwrap();
+    runtime.poll(5, 5).unwrap();
+    let answer = Answer { outcome: Outcome::Ok, error: None, token: Ok(secret(b"token")) };
+    runtime.complete(host.last_op.load(Ordering::SeqCst), answer).unwrap();
+    let authorized = || runtime.core.lock().access().len();
+    // What the worker does in one turn, and what it goes by then.
+    let turn = || {
+        runtime.file_slice();
+        runtime.turn(Ran::default());
+        runtime.core.lock().must_look_again()
+    };
+    let turns = (0..20).take_while(|_| authorized() == 0 && (turn() || runtime.files.has_work())).count();
+    assert!(turns < 20);
+    assert_eq!(authorized(), 1, "nothing more is known to be due, and yet it is not done");
 }

@@ -68,7 +68,11 @@ fn the_queue_says_whose_turn_it_is() {
     let blocked = ServerView { block: Some(Block::StateNotWritable), ..failed.clone() };
     says(&picture(), blocked, "cannot be taken over: the state directory cannot be written (place 1 of 1)");
     let examined = ServerView { examined: true, ..failed.clone() };
-    says(&picture(), examined, &format!("is taken over as soon as its newest backup is checked (place 1 of 1){unless}"));
+    says(
+        &picture(),
+        examined,
+        &format!("is taken over as soon as its newest backup is checked (place 1 of 1){unless}"),
+    );
     let back = ServerView { phase: Phase::Started, deadline: alive().deadline, ..failed };
     says(
         &picture(),
