@@ -1,4 +1,5 @@
-//! The C example builds without a warning, takes a silent server over and gives it back, and fails in clear words.
+//! The C example builds without a warning, joins the cluster, is authorized at a server and backs it up, takes it over when it is silent and
+//! gives it back, and fails in clear words.
 
 #[path = "support/native.rs"]
 mod native;
@@ -78,6 +79,7 @@ fn run_with(configuration: &str, server: &str) {
     check_versions(&shown);
     check_operations(&lines(&shown, "begin "), server);
     check_events(&lines(&shown, "event "), server);
+    check_backup(&example, &shown);
     assert_eq!(shown.lines().last(), Some("released"), "release is the last callback\n{shown}");
 }
 
@@ -98,13 +100,25 @@ fn lines(shown: &str, prefix: &str) -> Vec<Value> {
 
 fn check_operations(operations: &[Value], server: &str) {
     let asked = operations.iter().map(|operation| (&operation["operation"], &operation["server"]["id"]));
-    let asked: Vec<_> = asked.map(|(kind, id)| (kind.as_str(), id.as_str())).collect();
-    let expected = ["authorize", "backup", "takeover", "restore"].map(|kind| (Some(kind), Some(server)));
-    assert_eq!(asked, expected);
-    assert_eq!(operations[2]["actor"], "automatic");
-    assert_eq!(operations[2]["reason"], "keep_alive_timeout");
-    let backup = operations[2]["backup"]["path"].as_str().expect("a backup");
-    assert_eq!(std::fs::read_to_string(backup).expect("it is there"), "the settings of the server\n");
+    let asked: Vec<_> = asked.map(|(kind, id)| (kind.as_str().expect("a kind"), id.as_str())).collect();
+    let of_it = ["authorize", "backup", "takeover", "restore", "deauthorize"].map(|kind| (kind, Some(server)));
+    assert_eq!(asked, [&[("join_cluster", None)], &of_it[..]].concat());
+    assert_eq!(operations[0]["management_server"], serde_json::json!({ "host": "management.example", "port": 443 }));
+    assert_eq!(operations[3]["actor"], "automatic");
+    assert_eq!(operations[3]["reason"], "keep_alive_timeout");
+}
+
+/// What it was taken over with is what was backed up, and the password is nowhere.
+fn check_backup(example: &Example, shown: &str) {
+    let takeover = &lines(shown, "begin ")[3];
+    let archive = std::fs::read(takeover["backup"]["path"].as_str().expect("a path")).expect("the archive");
+    assert_eq!(archive, b"settings");
+    assert!(!shown.contains("admin:1234"));
+    let state = std::fs::read_dir(example.path("scratch/state")).expect("the state directory");
+    for path in state.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()) {
+        let bytes = std::fs::read(&path).expect("a file");
+        assert!(!bytes.windows(10).any(|window| window == b"admin:1234"), "{}", path.display());
+    }
 }
 
 fn check_events(events: &[Value], server: &str) {

@@ -67,6 +67,13 @@ pub struct Call {
     interrupted: bool,
 }
 
+impl Call {
+    /// The operation that it answers; 0, which is none, for other calls.
+    fn op(&self) -> u64 {
+        if let Command::Complete { op, .. } = &self.command { *op } else { 0 }
+    }
+}
+
 /// An accepted call on its way to the engine.
 struct Pending {
     call: Arc<Call>,
@@ -372,6 +379,11 @@ impl Core {
         self.version == self.saved
     }
 
+    /// Whether the token that this call brings is not on disk.
+    pub fn lacks_token(&self, call: &Call) -> bool {
+        self.secrets.is_due(call.op())
+    }
+
     /// Whether this call is on disk, though the write that it waited for failed: the next one may have taken it along.
     pub fn is_on_disk(&self, version: u64) -> bool {
         self.saved >= version
@@ -446,7 +458,7 @@ impl Core {
         let saved = self.saved;
         for pending in &mut self.pending {
             pending.waits = match pending.waits {
-                Waits::Disk(version) if version <= saved => Waits::Turn,
+                Waits::Disk(version) if version <= saved && !self.secrets.is_due(pending.call.op()) => Waits::Turn,
                 waits => waits,
             };
         }

@@ -17,27 +17,21 @@ pub fn narrate(stamped: &Stamped, world: &World) -> Option<Entry> {
     let entry = |kind, text: String| Entry::new(at_ms, kind, text);
     Some(match &stamped.report {
         Report::Ready { plugin, address } => {
-            entry("ready", format!("has started the plugin {plugin}")).with("address", address.to_string())
+            let text = match world.lives {
+                0 | 1 => format!("has started the plugin {plugin}"),
+                _ => "is back: a new process, with the plugin on the same state directory".to_owned(),
+            };
+            entry("ready", text).with("address", address.to_string())
         }
         Report::Heard { sign: EventKind::KeepAlive, .. } => return None,
         Report::Heard { server, sign, detail } => {
             heard(at_ms, *sign, detail.as_deref(), world.machine(server)).of(server)
         }
-        Report::BackedUp { server, path, sha256 } => {
-            let file = file_name(path);
-            let text = format!("settings backed up as {server}/{file}");
-            entry("backup", text)
-                .of(server)
-                .as_(Severity::Note)
-                .with("path", path.display().to_string())
-                .with("sha256", sha256.as_str())
-        }
         Report::Event { kind, severity, seq, entry, .. } => {
             event(at_ms, *kind, *severity, entry, world).with("seq", *seq).with("code", entry["code"].clone())
         }
-        Report::Asked { op, operation, server } => {
-            let text = format!("the plugin asks for operation {op}, {operation}");
-            entry("asked", text).of(server).quiet().with("op", *op).with("operation", operation.as_str())
+        Report::Asked { op, operation, server, resumed } => {
+            asked(at_ms, *op, operation, *resumed).of(server).with("op", *op).with("operation", operation.as_str())
         }
         Report::StandsIn { server, pid, address, backup, store } => {
             let text = format!("a stand-in runs with the settings of {}", file_name(backup));
@@ -83,6 +77,14 @@ fn heard(at_ms: u64, sign: EventKind, detail: Option<&str>, machine: Option<&Mac
     if quiet { entry.quiet() } else { entry }
 }
 
+fn asked(at_ms: u64, op: u64, operation: &str, resumed: bool) -> Entry {
+    let entry = |text: String| Entry::new(at_ms, "asked", text).with("resumed", resumed);
+    if resumed {
+        return entry(format!("the plugin goes on with the same {operation}: it asks for operation {op} again"));
+    }
+    entry(format!("the plugin asks for operation {op}, {operation}")).quiet()
+}
+
 fn answered(at_ms: u64, operation: &str, error: Option<&str>) -> Entry {
     match error {
         None => Entry::new(at_ms, "answered", format!("the {operation} is done")).quiet().with("outcome", "ok"),
@@ -102,6 +104,14 @@ fn event(at_ms: u64, kind: u32, severity: u32, entry: &Value, world: &World) -> 
         (abi::VMSF_EVENT_HEALTH, Some(machine)) => health(at_ms, details, machine, world),
         (abi::VMSF_EVENT_TAKEOVER, Some(machine)) => takeover(at_ms, details, machine),
         (abi::VMSF_EVENT_ALARM, Some(machine)) if entry["code"] == "not_covered" => not_covered(at_ms, machine, world),
+        (abi::VMSF_EVENT_COMPLETED, Some(_)) if details["operation"] == "authorize" && details["outcome"] == "ok" => {
+            Entry::new(at_ms, "authorized", "has let the failover server in: it logged in and was given a token")
+        }
+        (abi::VMSF_EVENT_BACKUP, Some(_)) if details["result"] == "ok" => backed_up(at_ms, details),
+        (abi::VMSF_EVENT_LOG, None) if entry["code"] == "cluster" && details["joined"] == true => {
+            let told = Entry::new(at_ms, "cluster", "has joined the cluster");
+            if world.lives > 1 { told.quiet() } else { told }
+        }
         (abi::VMSF_EVENT_ALARM, _) => {
             Entry::new(at_ms, "alarm", format!("ALARM: {}", text(entry))).as_(Severity::Alarm)
         }
@@ -120,6 +130,14 @@ fn event(at_ms: u64, kind: u32, severity: u32, entry: &Value, world: &World) -> 
     }
 }
 
+fn backed_up(at_ms: u64, details: &Value) -> Entry {
+    let path = std::path::Path::new(details["path"].as_str().unwrap_or_default());
+    let folder = path.parent().map(file_name).unwrap_or_default();
+    Entry::new(at_ms, "backup", format!("settings backed up as {folder}/{}", file_name(path)))
+        .with("path", details["path"].clone())
+        .with("sha256", details["sha256"].clone())
+}
+
 fn text(entry: &Value) -> String {
     entry["text"].as_str().unwrap_or_default().to_owned()
 }
@@ -128,6 +146,7 @@ fn health(at_ms: u64, details: &Value, machine: &Machine, world: &World) -> Entr
     let (from, to) = (details["from"].as_str().unwrap_or_default(), details["to"].as_str().unwrap_or_default());
     let entry = match to {
         "failed" => failed(at_ms, machine, world),
+        "keep_alive" if machine.restored_ns.is_some() => Entry::new(at_ms, "health", "is heard again").quiet(),
         "keep_alive" if machine.returned_ns.is_some() => {
             let stable = duration(world.pace.restore_stable_s * 1000);
             let text = format!("lives again; has its role back once it has been stable for {stable}");

@@ -35,15 +35,6 @@ pub enum Report {
         /// The signal or exit status that a supervisor reported.
         detail: Option<String>,
     },
-    /// A server's settings were fetched and published as a backup.
-    BackedUp {
-        /// The server's id.
-        server: String,
-        /// The file.
-        path: PathBuf,
-        /// Its SHA-256.
-        sha256: String,
-    },
     /// The plugin reported an event.
     Event {
         /// `VMSF_EVENT_…`.
@@ -65,6 +56,8 @@ pub enum Report {
         operation: String,
         /// The server's id.
         server: String,
+        /// An earlier life of the host was asked for it already.
+        resumed: bool,
     },
     /// A stand-in for a lost server was started from its backup and answers.
     StandsIn {
