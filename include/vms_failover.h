@@ -41,9 +41,9 @@
  *     any instance, give VMSF_ERR_REENTRANT at once. Callbacks MUST NOT throw, longjmp or end the thread, and SHOULD
  *     return within 10 ms; above 100 ms the alarm `host_slow` is raised. Threads of the plugin block all signals.
  *  6. States: stopped, running, stopping, poisoned. `start` only in stopped; `stop` in any; `destroy` only once
- *     stopped. While stopped, notify and whatever begins an operation give VMSF_ERR_STATE; configure, edit, cancel and
- *     reading work. A failed call changes nothing (VMSF_ERR_TIMEOUT of `stop` excepted: it stays in force, call it
- *     again).
+ *     stopped. While stopped, notify and whatever begins an operation give VMSF_ERR_STATE; configure, edit, cluster,
+ *     cancel, deauthorize (the host is asked at the next start) and reading work. A failed call changes nothing
+ *     (VMSF_ERR_TIMEOUT of `stop` excepted: it stays in force, call it again).
  *  7. Errors. Every member gives a vmsf_result. `last_error` holds the text, for people, at most 4 KiB, per instance;
  *     notify, TOO_SMALL, BUSY and HANDLE never set it, success does not clear it.
  *  8. Panics never reach the host: the instance is poisoned, one last event VMSF_EVENT_POISONED is sent, and only
@@ -82,7 +82,9 @@
  * 15. Files. Paths are absolute and UTF-8.
  *
  * JSON. Unknown keys from the host are VMSF_ERR_JSON in calls and faults in configurations; the host MUST ignore keys
- * it does not know. Every event's JSON is one log entry:
+ * it does not know. A key marked ? may be absent. For programs the same is said in include/schema/: config.json,
+ * status.json, log-entry.json, operation-<name>.json, call.json, call-join_cluster.json and answer.json.
+ * Every event's JSON is one log entry:
  *   {"seq":12, "utc":"2026-01-01T00:00:00.000Z", "severity":"info", "code":"health", "text":"...",
  *    "server":"a", "details":{...}, "actor":"...", "request":7}
  *   server, details, actor and request stand where they apply.
@@ -90,36 +92,66 @@
  *   VMSF_EVENT_HEALTH          {"from", "to", "reason"?, "failed_at_ns"?}
  *                              phases: unknown, connected, started, keep_alive, normal_shutdown,
  *                              abnormal_shutdown, failed
- *   VMSF_EVENT_TAKEOVER        {"from", "to", "reason"?}
+ *   VMSF_EVENT_TAKEOVER        {"from", "to", "reason"}
  *                              states: none, queued, taking_over, taken_over, restoring
  *   VMSF_EVENT_COMPLETED       {"op", "operation", "outcome", "error"?}
- *                              outcomes: ok, failed, timeout, superseded, interrupted
+ *                              outcomes: ok, failed, timeout, superseded (a takeover went before it), interrupted
+ *                              (an authorize or join_cluster that a stop or a kill cut off: its credentials are gone)
  *   VMSF_EVENT_OPERATION_OVER  {"op", "operation", "reason"}
- *                              reasons: timeout, superseded
+ *                              reasons: timeout, superseded, interrupted
+ *   VMSF_EVENT_BACKUP          {"op", "result":"ok", "number", "size", "sha256", "path"}
+ *                              {"op", "result":"failed", "error"}
  *   VMSF_EVENT_PROGRESS        {"op", "permille", "text"}
+ *   VMSF_EVENT_ACCEPTED        {"request"?, "server"?, "op"?, "joined"?}, those of the call
  *   VMSF_EVENT_ALARM, VMSF_EVENT_ALARM_ENDED: `code` is the alarm's code; what else helps is in details
- * A key marked ? may be absent.
+ *   VMSF_EVENT_LOG by its code, some of them:
+ *     cluster                  {"joined"} the membership has changed
+ *     authorized, deauthorized the plugin has a token of the server, or none any more
+ *     backup_run_begun         {"daily"} backups of all servers begin, one after another
+ *     backup_run_ended         {"daily", "ok", "failed"} they have ended; how many of each
+ *     backup_seen              there is a good backup of the server now, or none any more (a warning)
+ *     backup_flaw              {"number"} a backup is not what was published; the text says why
+ *     backups_unreadable       nobody can look at the server's backups; the text says why
+ *     configured               {"servers", "added", "removed"} another configuration is in force
  * The request of an operation (`begin`):
  *   {"op":17, "operation":"takeover", "actor":"automatic", "reason":"keep_alive_timeout", "attempt":0,
- *    "resumed":false, "request":12?, "server":{"id","name","host","port","http_port","priority"},
- *    "supersedes":[9], "backup":{"path","sha256"}?, "store_folder":"<store_path>/<server id>",
- *    "server_communication":{"address","port"}?, "client_communication":{"address"}?, "open_api":{"host","port"}?}
- *   A `restore` has the same keys without backup and supersedes.
+ *    "resumed":false, "request":12?, "server":{"id","name","host","port","http_port","priority"}, ...}
+ *   and besides, with what is in `secret`:
+ *   takeover      the token. "supersedes":[9], "backup":{"path","sha256"}, "store_folder":"<store_path>/<server id>",
+ *                 "server_communication":{"address","port"}?, "client_communication":{"address"}?,
+ *                 "open_api":{"host","port"}?
+ *                 supersedes: takeovers, of whichever server, that the host never answered; it MUST undo them first.
+ *                 backup is absent only from one that a version of the plugin without backups had begun.
+ *   restore       the token. As a takeover, without supersedes and backup.
+ *   backup        the token. "file": the host writes the settings archive there, then completes. The folder is there,
+ *                 the file is not, unless VMSF_OP_RESUMED: then it holds what the host wrote before. The plugin checks
+ *                 that it is a plain file and not empty, and publishes it; otherwise the backup fails.
+ *   authorize     the credentials. The answer brings a token.
+ *   deauthorize   the token.
+ *   join_cluster  the credentials, if there are any. "management_server":{"host","port"}; there is no "server".
+ *   An operation that goes on although the token of its server is lost comes without one: `secret` is NULL.
+ *   reason: a reason of VMSF_EVENT_HEALTH, operator, returned (an automatic restore), daily, unknown.
+ * The host's answer (`complete`) is {"error":"text"?}, read with VMSF_OUTCOME_FAILED alone. The JSON of calls is
+ * {"actor":"name"?}, that of join_cluster {"host":"management server", "port":443?, "actor":"name"?}.
  * The status (`status`; instants to come are {"utc", "ns", "in_ms"}, past ones {"utc", "ns"}, both by the clocks as
  * they stand at the call):
  *   {"schema":1, "name", "version", "utc", "state":"running", "poisoned":"text"?, "state_writable":true,
- *    "mode":"standby", "holder":"id"?, "queue":["id"], "cluster":{"joined"}, "taken_as_given":["cluster",...],
- *    "alarms":["code"], "servers":[{"id", "name", "health", "since"?, "reason"?, "failed_at"?, "deadline"?, "next",
- *      "last_events":{"keep_alive":"utc"?, ...}, "link":"up", "authorized",
- *      "takeover":{"state", "actor"?, "reason"?, "attempt", "place"?, "not_before"?, "operation":{"op", "operation",
- *        "actor", "resumed", "deadline"?, "progress":{"permille", "text"}?}?},
+ *    "mode":"standby", "holder":"id"?, "queue":["id"], "cluster":{"joined", "operation":{...}?},
+ *    "backups":{"daily", "left"}?, "next_daily_backup":"utc"?, "alarms":["code"],
+ *    "servers":[{"id", "name", "health", "since"?, "reason"?, "failed_at"?, "deadline"?, "next",
+ *      "last_events":{"keep_alive":"utc"?, ...}, "link":"up", "authorized", "backup",
+ *      "last_backup":{"utc", "result", "number"?, "size"?, "error"?}?, "operation":{...}?,
+ *      "takeover":{"state", "actor"?, "reason"?, "attempt", "place"?, "not_before"?, "operation":{...}?},
  *      "waits_for_operator", "alarms":["code"], "ready":{"ready", "reasons":["word"]}}]}
+ *   An operation is {"op", "operation", "actor", "resumed", "deadline"?, "progress":{"permille", "text"}?}.
  *   state: stopped, running, stopping, poisoned (then all else is what was known last). mode: standby, taking_over,
  *   taken_over, restoring; holder: the server that is so. next: a sentence for people, what happens at the deadline.
- *   taken_as_given: what this version does not look at, and shows as if it were in order: cluster, authorized, backup.
  *   link: up, down, unknown. last_events: since the plugin was created. attempt: failed ones, of the takeover, once it
  *   is taken over of the restore. place: in the queue, from 1. reasons: not_running, not_in_cluster, not_authorized,
- *   no_backup, state_not_writable, slot_busy. No deadline runs, and none is shown, while the plugin is stopped.
+ *   no_backup, state_not_writable, slot_busy. backup: there is a good one; last_backup: how the last one ended, ok or
+ *   failed. backups: of all servers, under way, and how many are left. operation: that of a server is a backup, an
+ *   authorize or a deauthorize, that of its takeover a takeover or a restore, that of the cluster a join_cluster. No
+ *   deadline runs, and none is shown, while the plugin is stopped, nor while a backup is being published.
  */
 #ifndef VMS_FAILOVER_H
 #define VMS_FAILOVER_H
@@ -240,9 +272,9 @@ extern "C" {
 #define VMSF_EVENT_COMPLETED 7u
 /* Event kind: progress of an operation, as told by the host. */
 #define VMSF_EVENT_PROGRESS 8u
-/* Event kind: a call made inside a callback is durable now. (Not sent yet.) */
+/* Event kind: a call made inside a callback is durable now. */
 #define VMSF_EVENT_ACCEPTED 9u
-/* Event kind: a backup ended. (Not sent yet.) */
+/* Event kind: a backup ended: published, or failed. The `completed` of its operation comes before it. */
 #define VMSF_EVENT_BACKUP 10u
 /* Event kind: the readiness of a server changed. (Not sent yet.) */
 #define VMSF_EVENT_READY 11u
@@ -262,13 +294,13 @@ extern "C" {
 #define VMSF_OP_TAKEOVER 1u
 /* Operation kind: give the server its role back. */
 #define VMSF_OP_RESTORE 2u
-/* Operation kind: write the server's settings archive. (Not begun yet.) */
+/* Operation kind: write the server's settings archive into the file that the request names. */
 #define VMSF_OP_BACKUP 3u
-/* Operation kind: log in with the secret and answer with a token. (Not begun yet.) */
+/* Operation kind: log in on the server with the secret, which is credentials, and answer with a token. */
 #define VMSF_OP_AUTHORIZE 4u
-/* Operation kind: revoke the token. (Not begun yet.) */
+/* Operation kind: revoke the token, which is the secret; it is forgotten when the answer is VMSF_OUTCOME_OK. */
 #define VMSF_OP_DEAUTHORIZE 5u
-/* Operation kind: join the cluster. (Not begun yet.) */
+/* Operation kind: join the cluster through the management server that the request names. */
 #define VMSF_OP_JOIN_CLUSTER 6u
 /* Operation kind: look at a failed server on a second path. (Not begun yet.) */
 #define VMSF_OP_PROBE 7u
@@ -328,13 +360,13 @@ typedef struct vmsf_operation {
     uint64_t id;
     /* When the plugin gives it up, on the host's monotonic clock. */
     uint64_t deadline_ns;
-    /* The server concerned. */
+    /* The server concerned; 0 for VMSF_OP_JOIN_CLUSTER. */
     vmsf_server server;
     /* The request as JSON, see the top of this file. */
     const char *json;
     /* Bytes of `json` without the NUL. */
     size_t json_len;
-    /* Credentials or token; NULL where there is none. Zeroized after the callback. */
+    /* Credentials or token, see the top of this file; NULL where there is none. Zeroized after the callback. */
     const uint8_t *secret;
     /* Bytes of `secret`. */
     size_t secret_len;
@@ -606,18 +638,22 @@ typedef struct vmsf_api {
      */
     vmsf_result (*last_error)(vmsf_plugin p, vmsf_result *code, char *buf, size_t cap, size_t *len);
     /*
-     Tells whether this failover server has joined the cluster (0 or 1).
+     Tells whether this failover server has joined the cluster (0 or 1). The last word is kept, over starts, too; before
+     the first it counts as not joined. Until it has joined, takeovers and backups are refused; what has begun goes on.
      [any-thread, disk]
-     Errors: VMSF_ERR_INVALID.
-     Not yet: VMSF_ERR_UNSUPPORTED; membership is taken as given.
+     Errors: VMSF_ERR_INVALID `joined`. VMSF_ERR_IO not on disk, so not taken in.
      Since: major 1.
      */
     vmsf_result (*cluster)(vmsf_plugin p, uint32_t joined, const char *json, size_t len);
     /*
-     Joins the cluster through the management server.
+     Joins the cluster through the management server: the host is asked by VMSF_OP_JOIN_CLUSTER, and its
+     VMSF_OUTCOME_OK is as good as `cluster(1)`. `json` is {"host", "port":443?, "actor"?}. The secret is the
+     credentials for it, if it needs any. Cut off by a stop or a kill it ends as `interrupted`. `*req` as for
+     `takeover`.
      [any-thread, disk]
-     Errors: VMSF_ERR_BUSY.
-     Not yet: VMSF_ERR_UNSUPPORTED.
+     Memory: the secret is copied once and zeroized.
+     Errors: VMSF_ERR_JSON no such host or port, VMSF_ERR_BUSY it is being joined already, VMSF_ERR_STATE stopped,
+     VMSF_ERR_UNSUPPORTED not among the `operations` of create, VMSF_ERR_LIMIT secret. VMSF_ERR_IO as for `cluster`.
      Since: major 1.
      */
     vmsf_result (*join_cluster)(vmsf_plugin p,
@@ -627,11 +663,14 @@ typedef struct vmsf_api {
                                 size_t secret_len,
                                 uint64_t *req);
     /*
-     Authorizes this failover server at a monitored server with administrator credentials.
+     Authorizes this failover server at a monitored server: the secret, administrator credentials, is handed to the host
+     in VMSF_OP_AUTHORIZE and forgotten; the host answers with a token, which takes the place of the one before. Cut off
+     by a stop or a kill it ends as `interrupted`, and has to be called again. `*req` as for `takeover`.
      [any-thread, disk]
      Memory: the secret is copied once and zeroized.
-     Errors: VMSF_ERR_STATE, VMSF_ERR_BUSY.
-     Not yet: VMSF_ERR_UNSUPPORTED; every server counts as authorized.
+     Errors: VMSF_ERR_INVALID no secret, VMSF_ERR_BUSY another operation of this server runs, VMSF_ERR_STATE it is being
+     taken over or restored, or stopped, VMSF_ERR_UNSUPPORTED not among the `operations` of create, VMSF_ERR_LIMIT
+     secret. VMSF_ERR_IO as for `cluster`.
      Since: major 1.
      */
     vmsf_result (*authorize)(vmsf_plugin p,
@@ -642,41 +681,47 @@ typedef struct vmsf_api {
                              size_t secret_len,
                              uint64_t *req);
     /*
-     Revokes and deletes the token of a monitored server.
+     Has the host revoke the token of a monitored server (VMSF_OP_DEAUTHORIZE) and deletes it; where the host fails, the
+     token stays. Without that among the `operations` of create it is deleted here alone. While stopped it is accepted,
+     and the host asked at the next start. `*req` as for `takeover`.
      [any-thread, disk]
-     Errors: VMSF_ERR_STATE, VMSF_ERR_BUSY.
-     Not yet: VMSF_ERR_UNSUPPORTED.
+     Errors: VMSF_ERR_NOT_AUTHORIZED there is no token, VMSF_ERR_BUSY another operation of this server runs,
+     VMSF_ERR_STATE its takeover state is neither none nor queued. VMSF_ERR_IO as for `cluster`.
      Since: major 1.
      */
     vmsf_result (*deauthorize)(vmsf_plugin p, vmsf_server s, const char *json, size_t len, uint64_t *req);
     /*
-     Backs up the settings of one server, or of all (`s` 0).
+     Backs up the settings of one server (VMSF_OP_BACKUP), or of all (`s` 0), one after another, without those that are
+     failed, taken over or not authorized when their turn comes. What the host writes is published as
+     <backup_directory>/<server id>/<UTC>-<number>.backup with a manifest beside it. `*req` as for `takeover`.
      [any-thread, disk]
-     Errors: VMSF_ERR_NOT_AUTHORIZED, VMSF_ERR_NOT_IN_CLUSTER, VMSF_ERR_STATE, VMSF_ERR_BUSY.
-     Not yet: VMSF_ERR_UNSUPPORTED; the host keeps the backups.
+     Errors: VMSF_ERR_NOT_IN_CLUSTER, VMSF_ERR_NOT_AUTHORIZED, VMSF_ERR_BUSY another operation of this server runs, or
+     all are being backed up already, VMSF_ERR_STATE it is being taken over or restored, or stopped,
+     VMSF_ERR_UNSUPPORTED not among the `operations` of create. VMSF_ERR_IO as for `cluster`.
      Since: major 1.
      */
     vmsf_result (*backup)(vmsf_plugin p, vmsf_server s, const char *json, size_t len, uint64_t *req);
     /*
      Takes a server over by hand, whatever its health. `*req` is what everything that follows carries as "request";
-     `req` MAY be NULL.
+     `req` MAY be NULL. A backup, authorize or deauthorize of this server that runs is superseded.
      [any-thread, disk]
      Errors: VMSF_ERR_STATE the slot is held by another server, this one is neither in none nor queued, or stopped;
-     VMSF_ERR_NOT_IN_CLUSTER, VMSF_ERR_NOT_AUTHORIZED, VMSF_ERR_NO_BACKUP blocked.
+     VMSF_ERR_NOT_IN_CLUSTER, VMSF_ERR_NOT_AUTHORIZED, VMSF_ERR_NO_BACKUP blocked. VMSF_ERR_IO as for `cluster`.
      Since: major 1.
      */
     vmsf_result (*takeover)(vmsf_plugin p, vmsf_server s, const char *json, size_t len, uint64_t *req);
     /*
      Restores a taken over server by hand, whatever its health. `*req` as for `takeover`.
      [any-thread, disk]
-     Errors: VMSF_ERR_STATE unless taken_over, or stopped.
+     Errors: VMSF_ERR_STATE unless taken_over, or stopped. VMSF_ERR_BUSY another operation of this server runs.
+     VMSF_ERR_IO as for `cluster`.
      Since: major 1.
      */
     vmsf_result (*restore)(vmsf_plugin p, vmsf_server s, const char *json, size_t len, uint64_t *req);
     /*
      Takes a queued server out of the queue, for this failure only.
      [any-thread, disk]
-     Errors: VMSF_ERR_STATE unless queued.
+     Errors: VMSF_ERR_STATE unless queued. VMSF_ERR_IO as for `cluster`.
      Since: major 1.
      */
     vmsf_result (*cancel)(vmsf_plugin p, vmsf_server s, const char *json, size_t len);
@@ -698,10 +743,13 @@ typedef struct vmsf_api {
     vmsf_result (*drill)(vmsf_plugin p, vmsf_server s, const char *json, size_t len, uint64_t *req);
     /*
      The host's answer to `begin`. `outcome` is one of VMSF_OUTCOME_...; `json` {"error":"text"} says why it failed;
-     `secret` is a token, for `authorize` alone.
+     `secret` is the token that an `authorize` brings, and its VMSF_OUTCOME_OK without one is a failure. A backup is
+     checked and published after its VMSF_OUTCOME_OK, and may still fail.
      [any-thread, disk]
-     Errors: VMSF_ERR_NOT_FOUND no such operation runs: answered already, or given up. VMSF_ERR_INVALID outcome.
-     VMSF_ERR_STATE stopped.
+     Memory: the secret is copied once; what is not kept is zeroized.
+     Errors: VMSF_ERR_NOT_FOUND no such operation runs: answered already, or given up. VMSF_ERR_INVALID outcome, or a
+     secret to anything but an `authorize`. VMSF_ERR_LIMIT the secret is too long: the operation has failed by that.
+     VMSF_ERR_STATE stopped. VMSF_ERR_IO not on disk: answer again.
      Since: major 1.
      */
     vmsf_result (*complete)(vmsf_plugin p,
@@ -787,8 +835,6 @@ typedef vmsf_result (*vmsf_entry_fn)(vmsf_handshake *io);
  inside them the same members may be called as from other callbacks. The host MUST keep a token across starts of the
  plugin, for each state directory apart; `server_id` is unique in one. A result below 0 is a failure, of which the
  plugin shows the name; a number that is no result code counts as one, too.
-
- Not yet: the table is read and checked, its functions are not called.
  */
 typedef struct vmsf_secrets {
     /* Size of this struct as the host knows it. */

@@ -60,6 +60,12 @@ fn whether_it_is_in_the_cluster_may_be_said_at_any_time_and_a_change_is_an_entry
         expect(rig.cluster(false), abi::VMSF_OK, "while running");
         rig.wait("cluster", is(false));
         assert_eq!(joined(), false);
+        // It can be configured all the same; what it is not ready for is shown.
+        expect(rig.edit(r#"{"add":[{"id":"b","host":"b.example"}]}"#, 0).0, abi::VMSF_OK, "edit");
+        for server in rig.status()["servers"].as_array().expect("servers") {
+            let reasons = server["ready"]["reasons"].as_array().expect("reasons");
+            assert!(server["ready"]["ready"] == false && reasons.contains(&json!("not_in_cluster")), "{server}");
+        }
         assert_eq!(rig.probe.count(|callback| callback.code() == "cluster"), 2);
     }
 }
@@ -269,6 +275,12 @@ fn all_are_backed_up_one_after_another_and_once_at_a_time() {
         let end = rig.wait("the end", |callback| callback.code() == "backup_run_ended");
         let Callback::Event { json, .. } = end else { unreachable!() };
         assert_eq!(json["details"], json!({ "daily": false, "ok": 2, "failed": 0 }));
+        for server in rig.status()["servers"].as_array().expect("servers") {
+            let last = &server["last_backup"];
+            assert_eq!((&last["result"], &last["size"], &last["number"]), (&json!("ok"), &json!(8), &json!(2)));
+            // By the host's clock where it drives.
+            assert_eq!(last["utc"] == "2026-01-01T00:16:40.000Z", drives, "{last}");
+        }
         ok(rig.backup(0));
     }
 }

@@ -156,7 +156,8 @@ fn the_password_is_nowhere_once_it_was_used() {
     let halves: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let this = std::env::current_exe().expect("this program");
     let name = "the_password_is_nowhere_once_it_was_used";
-    let output = Command::new(this).args(["--exact", name, "--nocapture"]).env(HALVES, halves).output().expect("itself");
+    let output =
+        Command::new(this).args(["--exact", name, "--nocapture"]).env(HALVES, halves).output().expect("itself");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -152,8 +152,23 @@ fn it_plays_its_story_to_the_end_and_leaves_nothing() {
         ("depot", "keep_alive_timeout"),
     ];
     assert_eq!(sorted, expected, "{reasons:?}");
+    assert_setup(&lines);
     assert_story(&lines);
     assert_recordings(summary);
+}
+
+/// Before the first loss: in the cluster, let in at each server, each backed up where its takeover then finds it.
+fn assert_setup(lines: &[Value]) {
+    let first_loss = lines.iter().position(|line| line.get("loss").is_some()).unwrap();
+    let (before, after) = lines.split_at(first_loss);
+    let told = |kind: &str| before.iter().filter(|line| line["kind"] == kind).collect::<Vec<_>>();
+    assert_eq!((told("cluster").len(), told("authorized").len()), (1, 4));
+    let backups = told("backup");
+    assert_eq!(backups.len(), 4);
+    for backup in backups {
+        let used = after.iter().find(|line| line["kind"] == "stands_in" && line["server"] == backup["server"]).unwrap();
+        assert_eq!(used["backup"], backup["path"]);
+    }
 }
 
 /// One after another: nobody is taken over before the one before has its role back.

@@ -286,6 +286,9 @@ impl Engine {
             // What nothing is known of but this operation is not in there.
             _ => !matches!(state, None | Some(TakeoverState::TakingOver | TakeoverState::Restoring)),
         };
+        if id >= self.next_id {
+            return Err(format!("operation {id} has a number that was never given out"));
+        }
         if !fits || server.is_some_and(|key| self.operation_of(key).is_some()) {
             return Err(format!("operation {id} is a {} that does not fit its server", kind.name()));
         }

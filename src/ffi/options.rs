@@ -94,9 +94,12 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
 fn load(store: &Store, first_words: &mut Vec<Subject>) -> Result<Option<Document>, Error> {
     let loaded = store.load()?;
     first_words.extend(loaded.damaged.map(Subject::StateDamaged));
-    let document = loaded.payload.map(serde_json::from_value).transpose();
-    document.map_err(|error| {
-        let text = format!("the durable state cannot be read: {error}; give a new state directory");
+    let read = |payload| {
+        let document: Document = serde_json::from_value(payload).map_err(|error| error.to_string())?;
+        document.check().map(|()| document)
+    };
+    loaded.payload.map(read).transpose().map_err(|why| {
+        let text = format!("the durable state cannot be read: {why}; give a new state directory");
         Error::new(abi::VMSF_ERR_STATE_DAMAGED, text)
     })
 }

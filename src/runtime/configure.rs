@@ -105,7 +105,7 @@ impl Runtime {
         self.check_drops(&core, before, next)?;
         let accepted = core.accept(Command::Configure(policy), Some((Arc::clone(&servers), Arc::clone(next))));
         let (call, _) = accepted.map_err(|refused| Rejected::Error(self.refused(refused)))?;
-        core.send(call);
+        core.send_at_once(&call);
         // Whoever reads both holds the lock of the servers, and sees both old or both new. The old ones are dropped with the locks
         // given back: a million servers take a while.
         let old = {
@@ -133,24 +133,35 @@ impl Runtime {
                 continue;
             }
             let Some(entry) = servers.by_id(&old.id) else { continue };
-            if let Err(Refusal::WrongState(state)) = core.check_drop(entry.mailbox.key()) {
-                faults.push(drop_fault(&old.id, place.copied(), state.name()));
+            match core.check_drop(entry.mailbox.key()) {
+                Err(Refusal::WrongState(state)) => {
+                    faults.push(drop_fault(&old.id, place.copied(), state.name(), "restore it first"));
+                }
+                Err(Refusal::Running(kind)) => {
+                    faults.push(drop_fault(
+                        &old.id,
+                        place.copied(),
+                        &format!("in operation {}", kind.name()),
+                        "wait for its end",
+                    ));
+                }
+                _ => {}
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(Rejected::Faults(faults)) }
     }
 }
 
-fn drop_fault(id: &str, place: Option<usize>, state: &str) -> Fault {
+fn drop_fault(id: &str, place: Option<usize>, state: &str, cure: &str) -> Fault {
     let (pointer, doing) = match place {
         Some(place) => (format!("/monitored_servers/{place}"), "readdressed"),
         None => ("/monitored_servers".to_owned(), "removed"),
     };
-    let text = format!("{pointer}: server '{id}' is {state} and cannot be {doing}; restore it first");
+    let text = format!("{pointer}: server '{id}' is {state} and cannot be {doing}; {cure}");
     Fault {
         pointer,
         value: format!("\"{id}\""),
-        allowed: "a server whose takeover state is none or queued".into(),
+        allowed: "a server whose takeover state is none or queued, and in no operation".into(),
         text,
     }
 }

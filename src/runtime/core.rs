@@ -67,6 +67,32 @@ pub struct Call {
     interrupted: bool,
 }
 
+impl Call {
+    /// The operation that it answers; 0, which is none, for other calls.
+    fn op(&self) -> u64 {
+        if let Command::Complete { op, .. } = &self.command { *op } else { 0 }
+    }
+}
+
+/// An accepted call on its way to the engine.
+struct Pending {
+    call: Arc<Call>,
+    waits: Waits,
+}
+
+/// What an accepted call waits for. Each was accepted for what the earlier ones bring, so they take effect in that order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// For this version to be on disk.
+    Disk(u64),
+    /// For the host to have kept its token. That may take long: later ones go before it, and are accepted as if it had not come.
+    Host,
+    /// For its turn.
+    Turn,
+    /// It is in the inbox.
+    Nothing,
+}
+
 /// What waits to be delivered.
 pub enum Delivery {
     /// An entry for `event`.
@@ -81,7 +107,7 @@ pub struct Core {
     sender: Sender<Message>,
     receiver: Receiver<Message>,
     /// Accepted and not yet taken in, oldest first.
-    pending: VecDeque<Arc<Call>>,
+    pending: VecDeque<Pending>,
     /// Given up operations whose late answer waits to be taken in: each is said once.
     late: BTreeSet<u64>,
     /// A keep-alive was posted in silence while its server left `keep_alive`, or a call was sent on.
@@ -282,9 +308,9 @@ impl Core {
             }
             let interrupted = needs_credentials(&command);
             let call = Arc::new(Call { command, placement: None, interrupted });
-            self.pending.push_back(Arc::clone(&call));
-            self.send(call);
+            self.pending.push_back(Pending { call, waits: Waits::Turn });
         }
+        self.send_in_order();
         Ok(())
     }
 
@@ -311,7 +337,7 @@ impl Core {
             }
             _ => None,
         };
-        self.pending.iter().filter_map(answered).collect()
+        self.pending.iter().map(|pending| &pending.call).filter_map(answered).collect()
     }
 
     /// Every server that can be logged in on, with the operation that brought its token.
@@ -353,6 +379,11 @@ impl Core {
         self.version == self.saved
     }
 
+    /// Whether the token that this call brings is not on disk.
+    pub fn lacks_token(&self, call: &Call) -> bool {
+        self.secrets.is_due(call.op())
+    }
+
     /// Whether this call is on disk, though the write that it waited for failed: the next one may have taken it along.
     pub fn is_on_disk(&self, version: u64) -> bool {
         self.saved >= version
@@ -387,13 +418,13 @@ impl Core {
     /// The durable state as it stands.
     pub fn snapshot(&self) -> Snapshot {
         // A configuration that waits to be taken in is on disk already: what it removes is forgotten, also if it is added again.
-        let stays = |key| self.pending.iter().filter_map(|call| call.placement.as_ref()).all(|(to, _)| to.has(key));
+        let placements = || self.pending.iter().filter_map(|pending| pending.call.placement.as_ref());
+        let stays = |key| placements().all(|(to, _)| to.has(key));
         let id =
             |key: &ServerKey| self.servers.by_key(*key).filter(|_| stays(*key)).map(|entry| entry.named.id.to_string());
         let memory = self.engine.remember().renamed(id);
         let unwanted = self.secrets.unwanted.iter().map(|(op, id)| (id.to_string(), *op));
-        let placements = self.pending.iter().filter_map(|call| call.placement.as_ref());
-        let gone = placements.flat_map(|(to, _)| self.access().into_iter().filter(|(key, ..)| !to.has(*key)));
+        let gone = placements().flat_map(|(to, _)| self.access().into_iter().filter(|(key, ..)| !to.has(*key)));
         let gone = gone.map(|(_, id, op)| (id.to_string(), op));
         let known: BTreeSet<&str> = memory.servers().map(String::as_str).collect();
         let known = self.config.monitored_servers.iter().filter(|server| known.contains(server.id.as_str()));
@@ -401,7 +432,7 @@ impl Core {
             addresses: known.map(|server| (server.id.clone(), (server.host.clone(), server.port))).collect(),
             next_id: self.engine.next_free_id() + ID_MARGIN,
             reserved_seq: self.next_seq + SEQ_BLOCK,
-            accepted: self.pending.iter().filter_map(|call| accepted::of(&call.command, &self.servers)).collect(),
+            accepted: self.commands(|_| true).filter_map(|command| accepted::of(command, &self.servers)).collect(),
             leaving: self.leaving.clone(),
             unwanted_tokens: unwanted.chain(gone).collect(),
             memory,
@@ -424,6 +455,14 @@ impl Core {
         for (_, accepted) in durable {
             self.number(None, Subject::Accepted(accepted), now);
         }
+        let saved = self.saved;
+        for pending in &mut self.pending {
+            pending.waits = match pending.waits {
+                Waits::Disk(version) if version <= saved && !self.secrets.is_due(pending.call.op()) => Waits::Turn,
+                waits => waits,
+            };
+        }
+        self.send_in_order();
     }
 
     /// It could not be written. True if that is news.
@@ -492,21 +531,54 @@ impl Core {
             self.engine.awaits_answer(*op, true);
         }
         let call = Arc::new(Call { command, placement, interrupted: false });
-        self.pending.push_back(Arc::clone(&call));
+        let waits = if durable { Waits::Disk(self.version) } else { Waits::Turn };
+        self.pending.push_back(Pending { call: Arc::clone(&call), waits });
         Ok((call, durable))
     }
 
-    /// Puts an accepted call behind what was reported before it.
-    pub fn send(&mut self, call: Arc<Call>) {
-        // Also in the middle of taking in: then nobody else comes along to look.
+    /// An accepted call waits for nothing but those before it; if it still did.
+    pub fn send(&mut self, call: &Arc<Call>) {
+        if let Some(pending) = self.pending_mut(call).filter(|pending| pending.waits != Waits::Nothing) {
+            pending.waits = Waits::Turn;
+        }
+        self.send_in_order();
+    }
+
+    /// An accepted call goes before those that wait still: nothing depends on their order.
+    pub fn send_at_once(&mut self, call: &Arc<Call>) {
+        self.pending_mut(call).into_iter().for_each(|pending| pending.waits = Waits::Nothing);
+        // Also in the middle of taking in: then nobody else comes along to look. Here and below.
         self.look_again = true;
-        // Never blocks: the channel has no bound of its own, the accepted calls have.
-        let _ = self.sender.send(Message::Call(call));
+        let _ = self.sender.send(Message::Call(Arc::clone(call)));
+    }
+
+    /// Puts what waits for nothing any more behind what was reported before it.
+    fn send_in_order(&mut self) {
+        for pending in &mut self.pending {
+            match pending.waits {
+                Waits::Disk(_) => break,
+                Waits::Host | Waits::Nothing => continue,
+                Waits::Turn => pending.waits = Waits::Nothing,
+            }
+            self.look_again = true;
+            // Never blocks: the channel has no bound of its own, the accepted calls have.
+            let _ = self.sender.send(Message::Call(Arc::clone(&pending.call)));
+        }
+    }
+
+    fn pending_mut(&mut self, call: &Arc<Call>) -> Option<&mut Pending> {
+        self.pending.iter_mut().find(|pending| Arc::ptr_eq(&pending.call, call))
+    }
+
+    /// An accepted answer takes effect once the host has kept its token.
+    pub(super) fn waits_for_host(&mut self, call: &Arc<Call>) {
+        self.pending_mut(call).into_iter().for_each(|pending| pending.waits = Waits::Host);
     }
 
     /// An accepted call is refused after all: it could not be written.
     pub fn withdraw(&mut self, call: &Arc<Call>) {
-        self.pending.retain(|pending| !Arc::ptr_eq(pending, call));
+        self.pending.retain(|pending| !Arc::ptr_eq(&pending.call, call));
+        self.send_in_order();
         self.version += 1;
         if let Command::Complete { op, .. } = &call.command {
             self.engine.awaits_answer(*op, false);
@@ -522,28 +594,45 @@ impl Core {
     }
 
     fn has_no_room(&self, for_configure: bool) -> bool {
-        let configures = || self.pending.iter().filter(|call| call.placement.is_some()).count();
+        let configures = || self.pending.iter().filter(|pending| pending.call.placement.is_some()).count();
         self.is_full() || self.pending.len() >= PENDING_MAX || (for_configure && configures() >= CONFIGURES_MAX)
+    }
+
+    /// The commands of accepted calls that wait for this.
+    fn commands(&self, counts: fn(Waits) -> bool) -> impl Iterator<Item = &Command> + Clone {
+        let pending = self.pending.iter().filter(move |pending| counts(pending.waits));
+        pending.map(|pending| &pending.call.command)
     }
 
     /// Whether a call would be accepted.
     pub fn check(&self, command: &Command) -> Result<(), Refusal> {
-        self.engine.accepts(self.pending.iter().map(|call| &call.command), command)
+        match command {
+            Command::Complete { .. } | Command::Progress { .. } => {
+                self.engine.accepts(self.commands(|_| true), command)
+            }
+            // It takes effect at once, before those that wait, and they after it.
+            Command::Configure(_) => {
+                self.engine.accepts(self.commands(|waits| waits == Waits::Nothing), command)?;
+                self.engine.accepts(self.commands(|_| true), command)
+            }
+            _ => self.engine.accepts(self.commands(|waits| waits != Waits::Host), command),
+        }
     }
 
     /// Whether this server may be removed or readdressed.
     pub fn check_drop(&self, server: ServerKey) -> Result<(), Refusal> {
-        self.engine.accepts_drop(server, self.pending.iter().map(|call| &call.command))
+        self.engine.accepts_drop(server, self.commands(|waits| waits == Waits::Nothing))?;
+        self.engine.accepts_drop(server, self.commands(|_| true))
     }
 
     /// Puts another call in the place of an accepted one, and sends it.
     pub(super) fn replace(&mut self, call: &Arc<Call>, command: Command) {
         let other = Arc::new(Call { command, placement: None, interrupted: false });
-        if let Some(place) = self.pending.iter_mut().find(|pending| Arc::ptr_eq(pending, call)) {
-            *place = Arc::clone(&other);
+        if let Some(pending) = self.pending_mut(call) {
+            pending.call = Arc::clone(&other);
         }
         self.has_changed();
-        self.send(other);
+        self.send(&other);
     }
 
     /// Something else has to be on disk than before.
@@ -649,8 +738,8 @@ impl Core {
     }
 
     fn take_call(&mut self, call: &Arc<Call>, now: Now) {
-        // Nearly always the oldest: two calls may be sent in another order than they were accepted in.
-        if let Some(place) = self.pending.iter().position(|pending| Arc::ptr_eq(pending, call)) {
+        // Nearly always the oldest: some wait for the host.
+        if let Some(place) = self.pending.iter().position(|pending| Arc::ptr_eq(&pending.call, call)) {
             self.pending.remove(place);
         }
         self.version += 1;

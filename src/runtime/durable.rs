@@ -18,6 +18,11 @@ use crate::state::tokens::Change;
 impl Runtime {
     /// Writes the durable state, unless all of it is on disk already.
     pub fn commit(&self) -> Result<(), Error> {
+        self.write().map(|_| ())
+    }
+
+    /// The same; inside it says whether the tokens are on disk, too.
+    pub(super) fn write(&self) -> Result<Result<(), Error>, Error> {
         let writing = self.writing.lock();
         let (snapshot, due) = {
             let mut core = self.core.lock();
@@ -28,24 +33,31 @@ impl Runtime {
                 ));
             }
             if core.is_saved() {
-                return Ok(());
+                return Ok(Ok(()));
             }
             (core.snapshot(), core.secrets.take_due())
         };
         // What the state has changed by is in the log first: a kill must not leave a change that nobody tells of.
         let logged = self.log_what_waits(false);
-        // Before the state that speaks of them: what a kill leaves between the two is a token of nobody's.
-        let written = self.write_tokens(&due).and_then(|()| self.store.save(&snapshot.document));
+        // Before the state that speaks of them: what a kill leaves between the two is a token of nobody's. The state has room of its own on
+        // a full disk and does not wait for them.
+        let tokens = self.write_tokens(&due);
+        let written = self.store.save(&snapshot.document);
         let now = self.now();
         let mut core = self.core.lock();
         match written {
             Ok(_) => {
+                if tokens.is_err() {
+                    core.secrets.put_back(due);
+                    core.has_changed();
+                }
                 core.was_saved(&snapshot, now);
                 drop(core);
                 // The host may call in from its log, here and below.
                 drop(writing);
                 self.log_failed(logged);
-                Ok(())
+                self.tokens_failed(&tokens);
+                Ok(tokens)
             }
             Err(error) => {
                 core.secrets.put_back(due);
@@ -64,6 +76,16 @@ impl Runtime {
     fn write_tokens(&self, due: &BTreeMap<u64, (Arc<str>, Secret)>) -> Result<(), Error> {
         let put = due.iter().map(|(op, (id, secret))| Change::Put { id, op: *op, secret });
         self.tokens.apply(&put.collect::<Vec<_>>())
+    }
+
+    fn tokens_failed(&self, written: &Result<(), Error>) {
+        let failed = written.is_err();
+        if self.tokens_fail.swap(failed, Ordering::AcqRel) != failed {
+            match written {
+                Err(error) => log::error!("tokens cannot be written; they wait in memory: {}", error.text),
+                Ok(()) => log::info!("tokens are written again"),
+            }
+        }
     }
 
     /// Writes what has changed without anybody waiting for it; while the disk fails, now and then.

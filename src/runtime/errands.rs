@@ -16,7 +16,7 @@ use crate::backup::{Backup, Folder, Syncing};
 use crate::config::Config;
 use crate::engine::backup::Survey;
 use crate::engine::command::{Command, Input};
-use crate::engine::output::{Archive, Ask, Operation, OperationKind, Outcome, Output, What};
+use crate::engine::output::{Archive, Ask, Note, Operation, OperationKind, Outcome, Output, What};
 use crate::engine::policy::ServerKey;
 use crate::error::Error;
 use crate::log::Named;
@@ -113,6 +113,11 @@ impl Secrets {
         self.due.extend(due);
     }
 
+    /// Whether the token of this answer is not on disk yet.
+    pub fn is_due(&self, op: u64) -> bool {
+        self.due.contains_key(&op)
+    }
+
     /// The token of an answer that was refused after all.
     pub fn forget_token(&mut self, op: u64) {
         self.due.remove(&op);
@@ -146,6 +151,11 @@ impl Core {
                 output.request.into_iter().for_each(|request| self.secrets.forget_credentials(request));
                 self.secrets.waiting.remove(op);
                 self.secrets.loaded.remove(op);
+                Some(output)
+            }
+            // It came to nothing: nobody needs its credentials any more.
+            (What::Note(Note::Overtaken { .. }), _) => {
+                output.request.into_iter().for_each(|request| self.secrets.forget_credentials(request));
                 Some(output)
             }
             _ => Some(output),
@@ -202,6 +212,7 @@ impl Core {
             self.secrets.due.insert(op, (id, token));
             return false;
         }
+        self.waits_for_host(call);
         self.secrets.held.insert(op, (Arc::clone(call), token));
         self.ask_keeper(Keeping::Store(id, op));
         true
@@ -299,7 +310,7 @@ impl Core {
     fn take_kept(&mut self, op: u64, result: Result<(), Error>) {
         let Some((call, _)) = self.secrets.held.remove(&op) else { return };
         match result {
-            Ok(()) => self.send(call),
+            Ok(()) => self.send(&call),
             Err(error) => {
                 let error = Some(format!("the host could not keep the token: {}", error.text));
                 self.replace(&call, Command::Complete { op, outcome: Outcome::Failed, error });

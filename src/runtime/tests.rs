@@ -2,7 +2,7 @@
 //! goes by.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -11,13 +11,16 @@ use tempfile::TempDir;
 use vms_failover_abi as abi;
 
 use super::clock::Clock;
-use super::core::Message;
+use super::configure::Rejected;
+use super::core::{Call, Message};
 use super::secrets::SecretStore;
 use super::{Answer, Begin, Host, Kept, Numbers, Offers, Performs, Runtime};
 use crate::config::Config;
 use crate::engine::Ran;
+use crate::engine::command::Command;
 use crate::engine::health::EventKind;
 use crate::engine::output::{OperationKind, Outcome};
+use crate::engine::policy::ServerKey;
 use crate::error::Error;
 use crate::log::store::LogStore;
 use crate::log::{Entry, Words};
@@ -31,7 +34,6 @@ struct Fragile {
     events: Sender<u32>,
     panics_left: AtomicUsize,
     begun: AtomicUsize,
-    last_op: AtomicU64,
 }
 
 impl Host for Fragile {
@@ -41,8 +43,7 @@ impl Host for Fragile {
             panic!("injected");
         }
     }
-    fn begin(&self, begin: Begin) {
-        self.last_op.store(begin.id, Ordering::SeqCst);
+    fn begin(&self, _: Begin) {
         self.begun.fetch_add(1, Ordering::SeqCst);
     }
     fn wake(&self, _: u64) {}
@@ -80,9 +81,7 @@ fn bench_with(clock: Clock, panics: usize, secret_store: Option<Arc<dyn SecretSt
     let (tokens, _) = store.tokens().unwrap();
     let kept = Kept { store, tokens, log, numbers, document: None, first_words: Vec::new() };
     let (sender, events) = unbounded();
-    let panics_left = AtomicUsize::new(panics);
-    let host =
-        Arc::new(Fragile { events: sender, panics_left, begun: AtomicUsize::new(0), last_op: AtomicU64::new(0) });
+    let host = Arc::new(Fragile { events: sender, panics_left: AtomicUsize::new(panics), begun: AtomicUsize::new(0) });
     let offers = Offers { performs: Performs::new(OperationKind::ALL), secret_store };
     let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"]), offers).unwrap();
     Bench { runtime, host, events, _root: root }
@@ -130,6 +129,16 @@ fn a_thread_that_stalls_in_notify_never_touches_the_next_tenant_of_the_slot() {
     runtime.stop(PATIENCE).unwrap();
 }
 
+fn key_of(runtime: &Runtime) -> ServerKey {
+    runtime.servers.read().by_id("a").unwrap().mailbox.key()
+}
+
+/// What runs for the server.
+fn operation_of(runtime: &Runtime) -> u64 {
+    let key = key_of(runtime);
+    runtime.core.lock().engine().view(key).unwrap().operation.unwrap().id
+}
+
 /// A host that keeps every token.
 struct Vault;
 
@@ -147,7 +156,7 @@ impl SecretStore for Vault {
 
 #[test]
 fn an_answer_that_waited_for_the_host_to_keep_its_token_is_taken_in_at_once_and_not_at_the_next_wake_up() {
-    let Bench { runtime, host, _root, .. } = bench_with(Clock::driven(), 0, Some(Arc::new(Vault)));
+    let Bench { runtime, _root, .. } = bench_with(Clock::driven(), 0, Some(Arc::new(Vault)));
     runtime.start().unwrap();
     runtime.poll(5, 5).unwrap();
     let server = runtime.server("a").unwrap();
@@ -155,7 +164,7 @@ fn an_answer_that_waited_for_the_host_to_keep_its_token_is_taken_in_at_once_and_
     runtime.authorize(server, "operator".into(), secret(b"password")).unwrap();
     runtime.poll(5, 5).unwrap();
     let answer = Answer { outcome: Outcome::Ok, error: None, token: Ok(secret(b"token")) };
-    runtime.complete(host.last_op.load(Ordering::SeqCst), answer).unwrap();
+    runtime.complete(operation_of(&runtime), answer).unwrap();
     let authorized = || runtime.core.lock().access().len();
     // What the worker does in one turn, and what it goes by then.
     let turn = || {
@@ -166,4 +175,75 @@ fn an_answer_that_waited_for_the_host_to_keep_its_token_is_taken_in_at_once_and_
     let turns = (0..20).take_while(|_| authorized() == 0 && (turn() || runtime.files.has_work())).count();
     assert!(turns < 20);
     assert_eq!(authorized(), 1, "nothing more is known to be due, and yet it is not done");
+}
+
+#[test]
+fn the_last_keep_alive_is_read_again_before_a_server_is_declared_failed() {
+    let second = |n: u64| n * 1_000_000_000;
+    for in_time in [true, false] {
+        let Bench { runtime, events, _root, .. } = bench(Clock::driven(), 0);
+        runtime.start().unwrap();
+        runtime.poll(second(1), 0).unwrap();
+        let server = runtime.server("a").unwrap();
+        runtime.notify(server, EventKind::KeepAlive, Some(crate::time::Mono(second(1)))).unwrap();
+        for n in 1..31 {
+            runtime.poll(second(n), 0).unwrap();
+        }
+        // What a thread has listed and not yet told of when the worker comes to the deadline.
+        let entry = runtime.servers.read().by_id("a").unwrap().clone();
+        if in_time {
+            entry.mailbox.post(EventKind::KeepAlive, crate::time::Mono(second(30)));
+        }
+        runtime.poll(second(31), 0).unwrap();
+        let kinds: Vec<u32> = events.try_iter().collect();
+        let changes = kinds.iter().filter(|kind| **kind == abi::VMSF_EVENT_HEALTH).count();
+        assert_eq!(changes, if in_time { 1 } else { 2 }, "{kinds:?}");
+        runtime.stop(PATIENCE).unwrap();
+    }
+}
+
+/// A call that is accepted and waits for the disk.
+fn accepted(runtime: &Runtime, command: impl FnOnce(u64) -> Command) -> Arc<Call> {
+    let mut core = runtime.core.lock();
+    let request = core.new_id();
+    let (call, durable) = core.accept(command(request), None).unwrap();
+    assert!(durable);
+    call
+}
+
+#[test]
+fn accepted_calls_take_effect_in_the_order_in_which_they_were_accepted() {
+    let Bench { runtime, .. } = bench(Clock::driven(), 0);
+    runtime.start().unwrap();
+    let joins = accepted(&runtime, |request| Command::Cluster { joined: true, actor: "alice".into(), request });
+    let leaves = accepted(&runtime, |request| Command::Cluster { joined: false, actor: "bob".into(), request });
+    // Both are on disk; the thread of the later one is the first to go on.
+    for call in [leaves, joins] {
+        runtime.core.lock().send(&call);
+    }
+    runtime.poll(5, 5).unwrap();
+    assert!(!runtime.core.lock().engine().is_joined());
+    runtime.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_server_whose_operation_has_an_answer_on_its_way_cannot_be_removed_yet() {
+    let Bench { runtime, host, events, _root } = bench(Clock::driven(), 0);
+    runtime.start().unwrap();
+    runtime.poll(5, 5).unwrap();
+    let server = runtime.server("a").unwrap();
+    runtime.authorize(server, "alice".into(), Secret::copied(b"credentials").ok()).unwrap();
+    runtime.poll(6, 6).unwrap();
+    assert_eq!(host.begun.load(Ordering::SeqCst), 1);
+    let (key, op) = (key_of(&runtime), operation_of(&runtime));
+    accepted(&runtime, |_| Command::Complete { op, outcome: Outcome::Failed, error: None });
+    let gone = config(&[]).to_json();
+    let Err(Rejected::Error(error)) = runtime.configure(gone.as_bytes(), false) else { panic!("accepted") };
+    assert_eq!(error.code, abi::VMSF_ERR_BUSY, "{}", error.text);
+    runtime.commit().unwrap();
+    runtime.configure(gone.as_bytes(), false).unwrap();
+    runtime.poll(7, 7).unwrap();
+    assert!(runtime.core.lock().engine().view(key).is_none());
+    assert!(events.try_iter().count() > 0);
+    runtime.stop(PATIENCE).unwrap();
 }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::engine::memory::Memory;
 use crate::engine::output::Outcome;
 
+/// Half of the numbers that there are (header: ids are at most 2^53 - 1). A life needs far fewer than the other half.
+const NUMBER_MAX: u64 = 1 << 52;
+
 /// The durable state of an instance; servers are named by their ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +28,16 @@ pub struct Document {
     pub unwanted_tokens: Vec<(String, u64)>,
     /// Host and port of the servers in there: at another address it is another machine, of which nothing is known.
     pub addresses: BTreeMap<String, (String, u16)>,
+}
+
+impl Document {
+    /// What is wrong with its numbers, if anything: what was given out must lie below them, and below what JSON's readers can count to.
+    pub fn check(&self) -> Result<(), String> {
+        match [("next_id", self.next_id), ("reserved_seq", self.reserved_seq)].iter().find(|(_, n)| *n > NUMBER_MAX) {
+            Some((name, number)) => Err(format!("{name} is {number}, which is more than can have been given out")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// An accepted call.

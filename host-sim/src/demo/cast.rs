@@ -10,6 +10,8 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::archive::sha256;
+
 /// Where the failover server hears the monitored servers.
 pub const FAILOVER_SERVERS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 10);
 /// Where the failover server answers clients in place of a server that it has taken over.
@@ -115,6 +117,12 @@ pub fn member(id: &str) -> Option<&'static Member> {
     CAST.iter().find(|member| member.id == id)
 }
 
+/// What an operator would type to let the failover server in at this server.
+#[must_use]
+pub fn credentials(server: &str) -> String {
+    format!("failover:the-password-of-{server}")
+}
+
 /// A camera in a server's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,6 +145,8 @@ pub struct Settings {
     pub address: Ipv4Addr,
     /// The port there.
     pub port: u16,
+    /// SHA-256 of the credentials that are let in.
+    pub login_sha256: String,
     /// Where its recordings go.
     pub recordings: PathBuf,
     /// Its cameras.
@@ -153,6 +163,7 @@ impl Settings {
             name: member.name.to_owned(),
             address: member.address,
             port,
+            login_sha256: sha256(credentials(member.id).as_bytes()),
             recordings,
             cameras: member.cameras.iter().map(camera).collect(),
         }

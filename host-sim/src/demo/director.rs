@@ -63,10 +63,11 @@ fn entry(stage: &Stage, member: &Member, text: impl Into<String>) -> Entry {
     Entry::new(stage.now_ms(), "story", text).of(member.id)
 }
 
-/// Starts everything; ends when every server lives, records, is backed up and answers clients.
+/// Starts everything; ends when every server lives, records, has let the failover server in, is backed up and answers clients.
 fn open(stage: &mut Stage) -> Result<()> {
     stage.start_failover()?;
-    stage.until("the failover server is ready", A_WHILE_S, |stage| stage.world.plugin.is_some())?;
+    let ready = |stage: &Stage| stage.world.plugin.is_some() && stage.world.joined;
+    stage.until("the failover server is ready", A_WHILE_S, ready)?;
     for member in &CAST {
         let (count, address) = (member.cameras.len(), server_address(stage, member));
         let text = format!("starts: {count} cameras, answers clients at {address}");
@@ -74,7 +75,7 @@ fn open(stage: &mut Stage) -> Result<()> {
         stage.tell(&told)?;
         stage.start_server(member)?;
     }
-    let lives = |machine: &Machine| machine.health == "keep_alive" && machine.backed_up;
+    let lives = |machine: &Machine| machine.health == "keep_alive" && machine.authorized && machine.backed_up;
     stage.until("all servers live", A_WHILE_S, |stage| stage.world.machines.iter().all(lives))?;
     for member in &CAST {
         let address = server_address(stage, member);

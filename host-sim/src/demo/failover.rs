@@ -88,6 +88,8 @@ fn host(args: &FailoverArgs, reporter: &Reporter) -> Result<()> {
     let (jobs, work) = mpsc::channel();
     let pulse = Arc::new(Pulse::default());
     let mut instance = create(args, drives, reporter, &jobs, &pulse)?;
+    // This failover server has joined; said before the start, so that nothing is held up for it.
+    instance.cluster(true, "").context("the plugin does not take the membership in")?;
     instance.start().context("the plugin does not start")?;
     reporter.say(Report::Ready { plugin: instance.plugin().info().to_string(), address });
 
@@ -134,7 +136,7 @@ fn create(
     }
     let config = configuration(&args.folder, args.port, &pace);
     let mut options = CreateOptions::new(args.folder.join("state"), Some(config));
-    options.operations = Some(vec!["takeover".to_owned(), "restore".to_owned()]);
+    options.operations = Some(["takeover", "restore", "authorize", "backup"].map(str::to_owned).to_vec());
     let mode = if drives { Mode::HostDrives } else { Mode::Worker };
     let callbacks = Callbacks { reporter: reporter.clone(), jobs: Mutex::new(jobs.clone()), pulse: pulse.clone() };
     Ok(Instance::create(&plugin, mode, &options, Box::new(callbacks))?)
@@ -168,6 +170,12 @@ impl Host for Callbacks {
             && let Some(op) = entry["details"]["op"].as_u64()
         {
             self.job(Job::Over { op });
+        }
+        if kind == abi::VMSF_EVENT_COMPLETED
+            && entry["details"]["operation"] == "authorize"
+            && entry["details"]["outcome"] == "ok"
+        {
+            self.job(Job::BackUp { handle: event.server });
         }
         self.reporter.say(Report::Event { kind, severity, seq, mono_ns, entry });
     }
@@ -316,7 +324,7 @@ impl Ear {
             match message {
                 Message::Startup {} => {
                     self.notify(server, handle, EventKind::Startup, None);
-                    let _ = lock(&self.jobs).send(Job::Backup { server: server.to_owned() });
+                    let _ = lock(&self.jobs).send(Job::Authorize { server: server.to_owned(), handle });
                 }
                 Message::KeepAlive { .. } => self.notify(server, handle, EventKind::KeepAlive, None),
                 Message::ShutdownNormal {} => self.notify(server, handle, EventKind::ShutdownNormal, None),

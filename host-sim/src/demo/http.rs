@@ -1,7 +1,8 @@
-//! The few words of HTTP that the demo's servers and clients speak: `GET path`, answered with a JSON document.
+//! The few words of HTTP that the demo's servers and clients speak: `GET path`, with a secret where one is needed, answered
+//! with a JSON document.
 //!
 //! A real one, so that a browser can look on while the demo runs; everything is bounded in size and time. Called by `server`
-//! (answering), `failover` and `director` (asking). It knows no policy.
+//! (answering), `takeover` and `director` (asking). It knows no policy.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
@@ -17,22 +18,54 @@ const MAX_REQUEST: u64 = 16 * 1024;
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The header that carries a secret.
+const AUTHORIZATION: &str = "Authorization: Bearer ";
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The path.
+    pub path: String,
+    /// Credentials or token; empty: none.
+    pub secret: String,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Here it is.
+    Document(Value),
+    /// Not with this secret.
+    Unauthorized,
+    /// There is no such thing.
+    Unknown,
+}
+
 /// Asks for a document, as any client would.
 ///
 /// # Errors
 /// Nobody answers there in time, or not with a JSON document.
 pub fn get(address: SocketAddrV4, path: &str) -> Result<Value> {
+    get_with(address, path, "")
+}
+
+/// The same with credentials or a token, for what is not for everybody.
+///
+/// # Errors
+/// As [`get`]; the answer to a wrong secret is `401`.
+pub fn get_with(address: SocketAddrV4, path: &str, secret: &str) -> Result<Value> {
     let stream =
         TcpStream::connect_timeout(&address.into(), PATIENCE).with_context(|| format!("no connection to {address}"))?;
-    let document = ask(&stream, address, path).with_context(|| format!("no answer from {address}"))?;
+    let document = ask(&stream, address, path, secret).with_context(|| format!("no answer from {address}"))?;
     serde_json::from_slice(&document).with_context(|| format!("{address} did not answer with JSON"))
 }
 
-fn ask(stream: &TcpStream, address: SocketAddrV4, path: &str) -> Result<Vec<u8>> {
+fn ask(stream: &TcpStream, address: SocketAddrV4, path: &str, secret: &str) -> Result<Vec<u8>> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut stream = stream;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let authorization = if secret.is_empty() { String::new() } else { format!("{AUTHORIZATION}{secret}\r\n") };
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(MAX_DOCUMENT + 4096).read_to_end(&mut answer)?;
     body(&answer)
@@ -56,22 +89,22 @@ fn body(answer: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-/// Answers requests, one after another, until the process ends. `answer` gives the document of a path, if it has one.
-pub fn serve(listener: &TcpListener, answer: impl Fn(&str) -> Option<Value>) {
+/// Answers requests, one after another, until the process ends. `answer` says what each gets.
+pub fn serve(listener: &TcpListener, answer: impl Fn(&Request) -> Answer) {
     for stream in listener.incoming() {
         // A client that goes away, or says nothing sensible, is its own affair.
         let _ = stream.and_then(|stream| serve_one(&stream, &answer));
     }
 }
 
-fn serve_one(stream: &TcpStream, answer: &impl Fn(&str) -> Option<Value>) -> io::Result<()> {
+fn serve_one(stream: &TcpStream, answer: &impl Fn(&Request) -> Answer) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let path = request_path(&mut BufReader::new(stream).take(MAX_REQUEST))?;
-    let found = path.as_deref().map(answer);
-    let (status, document) = match found {
-        Some(Some(document)) => ("200 OK", document),
-        Some(None) => ("404 Not Found", Value::Null),
+    let request = read_request(&mut BufReader::new(stream).take(MAX_REQUEST))?;
+    let (status, document) = match request.as_ref().map(answer) {
+        Some(Answer::Document(document)) => ("200 OK", document),
+        Some(Answer::Unauthorized) => ("401 Unauthorized", Value::Null),
+        Some(Answer::Unknown) => ("404 Not Found", Value::Null),
         None => ("400 Bad Request", Value::Null),
     };
     let document = serde_json::to_vec_pretty(&document)?;
@@ -84,9 +117,9 @@ fn serve_one(stream: &TcpStream, answer: &impl Fn(&str) -> Option<Value>) -> io:
     stream.write_all(&document)
 }
 
-/// Reads a request with its headers; the path of a GET, else `None`.
-fn request_path(input: &mut impl BufRead) -> io::Result<Option<String>> {
-    let mut first = None;
+/// Reads a request with its headers; `None` if it is no GET.
+fn read_request(input: &mut impl BufRead) -> io::Result<Option<Request>> {
+    let (mut first, mut secret) = (None, String::new());
     loop {
         let mut line = Vec::new();
         if input.read_until(b'\n', &mut line)? == 0 {
@@ -97,12 +130,17 @@ fn request_path(input: &mut impl BufRead) -> io::Result<Option<String>> {
         if line.is_empty() {
             break;
         }
+        if let Some(found) = line.strip_prefix(AUTHORIZATION) {
+            found.clone_into(&mut secret);
+        }
         first.get_or_insert_with(|| line.to_owned());
     }
     let first = first.unwrap_or_default();
     let mut words = first.split(' ');
     Ok(match (words.next(), words.next(), words.next()) {
-        (Some("GET"), Some(path), Some(version)) if version.starts_with("HTTP/1.") => Some(path.to_owned()),
+        (Some("GET"), Some(path), Some(version)) if version.starts_with("HTTP/1.") => {
+            Some(Request { path: path.to_owned(), secret })
+        }
         _ => None,
     })
 }
@@ -118,7 +156,13 @@ mod tests {
     fn server() -> SocketAddrV4 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!("not IPv4") };
-        std::thread::spawn(move || serve(&listener, |path| (path == "/status").then(|| json!({"server": "arena"}))));
+        std::thread::spawn(move || {
+            serve(&listener, |request| match (request.path.as_str(), request.secret.as_str()) {
+                ("/status", _) | ("/settings", "token") => Answer::Document(json!({"server": "arena"})),
+                ("/settings", _) => Answer::Unauthorized,
+                _ => Answer::Unknown,
+            });
+        });
         address
     }
 
@@ -128,6 +172,11 @@ mod tests {
         assert_eq!(get(address, "/status").unwrap(), json!({"server": "arena"}));
         let refused = format!("{:#}", get(address, "/nothing").unwrap_err());
         assert!(refused.contains("404"), "{refused}");
+        assert_eq!(get_with(address, "/settings", "token").unwrap(), json!({"server": "arena"}));
+        for wrong in ["", "other"] {
+            let refused = format!("{:#}", get_with(address, "/settings", wrong).unwrap_err());
+            assert!(refused.contains("401 Unauthorized"), "{refused}");
+        }
     }
 
     #[test]
@@ -140,10 +189,11 @@ mod tests {
 
     #[test]
     fn requests_are_read_and_others_are_not() {
-        let path = |text: &str| request_path(&mut text.as_bytes()).unwrap();
-        assert_eq!(path("GET /status HTTP/1.1\r\nHost: a\r\n\r\n").as_deref(), Some("/status"));
+        let read = |text: &str| read_request(&mut text.as_bytes()).unwrap();
+        let request = read("GET /status HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer xyz\r\n\r\n").unwrap();
+        assert_eq!((request.path.as_str(), request.secret.as_str()), ("/status", "xyz"));
         for bad in ["", "GET /status HTTP/1.1\r\n", "POST / HTTP/1.1\r\n\r\n", "GET /\r\n\r\n", "\r\n\r\n"] {
-            assert_eq!(path(bad), None, "{bad}");
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! `host-sim demo`: the plugin's whole job, with real processes.
 //!
 //! A failover server and four monitored recording servers run as child processes that speak over TCP on the loopback network,
-//! each machine at an address of its own. One server crashes, one loses power, one is stopped and does not come back in time,
+//! each machine at an address of its own. The failover host logs in at each and backs its settings up. One server crashes, one loses power, one is stopped and does not come back in time,
 //! one hangs. The plugin notices each by the right timer and has them taken over, one at a time; the originals come back and have
 //! their roles restored. Clients look on before, during and after. Time runs faster than life, and the same for all.
 //!
@@ -20,14 +20,14 @@
 //! | `failover`, `takeover` | the role of the failover host; what it does when the plugin asks |
 //! | `server`, `supervisor` | the other two roles |
 //! | `protocol`, `http`, `report` | what servers say to the failover host, clients to servers, the failover host to the director |
-//! | `recording`, `backup` | files: segments and their gaps, settings backups |
+//! | `recording`, `archive` | files: segments and their gaps, settings archives |
 //! | `world`, `narrator`, `timeline`, `summary` | what is known; in words; on the screen; the verdict |
 //! | `clock`, `process` | the common clock; children that cannot outlive the demo |
 //!
 //! Nothing is left behind: all files are below one temporary folder, removed at the end and after a signal, and every child is
 //! killed by the system when its parent goes (so after a `kill -9` of the director only that folder is left). It runs on Linux, which has the whole of 127.0.0.0/8 and that promise.
 
-mod backup;
+mod archive;
 mod cast;
 mod clock;
 mod director;

@@ -23,15 +23,6 @@ pub fn narrate(stamped: &Stamped, world: &World) -> Option<Entry> {
         Report::Heard { server, sign, detail } => {
             heard(at_ms, *sign, detail.as_deref(), world.machine(server)).of(server)
         }
-        Report::BackedUp { server, path, sha256 } => {
-            let file = file_name(path);
-            let text = format!("settings backed up as {server}/{file}");
-            entry("backup", text)
-                .of(server)
-                .as_(Severity::Note)
-                .with("path", path.display().to_string())
-                .with("sha256", sha256.as_str())
-        }
         Report::Event { kind, severity, seq, entry, .. } => {
             event(at_ms, *kind, *severity, entry, world).with("seq", *seq).with("code", entry["code"].clone())
         }
@@ -102,6 +93,13 @@ fn event(at_ms: u64, kind: u32, severity: u32, entry: &Value, world: &World) -> 
         (abi::VMSF_EVENT_HEALTH, Some(machine)) => health(at_ms, details, machine, world),
         (abi::VMSF_EVENT_TAKEOVER, Some(machine)) => takeover(at_ms, details, machine),
         (abi::VMSF_EVENT_ALARM, Some(machine)) if entry["code"] == "not_covered" => not_covered(at_ms, machine, world),
+        (abi::VMSF_EVENT_COMPLETED, Some(_)) if details["operation"] == "authorize" && details["outcome"] == "ok" => {
+            Entry::new(at_ms, "authorized", "has let the failover server in: it logged in and was given a token")
+        }
+        (abi::VMSF_EVENT_BACKUP, Some(_)) if details["result"] == "ok" => backed_up(at_ms, details),
+        (abi::VMSF_EVENT_LOG, None) if entry["code"] == "cluster" && details["joined"] == true => {
+            Entry::new(at_ms, "cluster", "has joined the cluster")
+        }
         (abi::VMSF_EVENT_ALARM, _) => {
             Entry::new(at_ms, "alarm", format!("ALARM: {}", text(entry))).as_(Severity::Alarm)
         }
@@ -118,6 +116,14 @@ fn event(at_ms: u64, kind: u32, severity: u32, entry: &Value, world: &World) -> 
         Some(id) => told.of(id),
         None => told,
     }
+}
+
+fn backed_up(at_ms: u64, details: &Value) -> Entry {
+    let path = std::path::Path::new(details["path"].as_str().unwrap_or_default());
+    let folder = path.parent().map(file_name).unwrap_or_default();
+    Entry::new(at_ms, "backup", format!("settings backed up as {folder}/{}", file_name(path)))
+        .with("path", details["path"].clone())
+        .with("sha256", details["sha256"].clone())
 }
 
 fn text(entry: &Value) -> String {

@@ -35,15 +35,6 @@ pub enum Report {
         /// The signal or exit status that a supervisor reported.
         detail: Option<String>,
     },
-    /// A server's settings were fetched and published as a backup.
-    BackedUp {
-        /// The server's id.
-        server: String,
-        /// The file.
-        path: PathBuf,
-        /// Its SHA-256.
-        sha256: String,
-    },
     /// The plugin reported an event.
     Event {
         /// `VMSF_EVENT_…`.

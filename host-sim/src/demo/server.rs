@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -15,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
+use super::archive::{Archive, sha256};
 use super::cast::Settings;
 use super::clock::{MS, SimClock};
+use super::http::Answer;
 use super::process::bind_to_parent;
 use super::protocol::{self, Message, Speaker};
 use super::recording::{self, Recorder, Segment};
@@ -104,8 +107,8 @@ pub fn run(args: &ServerArgs) -> Result<()> {
     let recorder = Recorder::new(&settings, &args.recorder, args.clock, args.segment_ms)?;
     let (stop_recording, stopped) = mpsc::channel();
     let recording = std::thread::spawn(move || recorder.run(&stopped));
-    let (clients, machine) = (settings.clone(), args.recorder.clone());
-    std::thread::spawn(move || http::serve(&listener, |path| answer(&clients, &machine, path)));
+    let desk = Desk::new(settings.clone(), args.recorder.clone());
+    std::thread::spawn(move || http::serve(&listener, |request| desk.answer(request)));
     let life = args.report_to.map(|address| LifeSigns::begin(args, &settings.id, address)).transpose()?;
 
     terminate.forever().next();
@@ -126,12 +129,52 @@ fn read_settings(args: &ServerArgs) -> Result<Settings> {
     Ok(settings)
 }
 
-fn answer(settings: &Settings, recorder: &str, path: &str) -> Option<serde_json::Value> {
-    match path {
-        "/" | "/status" => serde_json::to_value(status(settings, recorder)).ok(),
-        "/settings" => serde_json::to_value(settings).ok(),
-        _ => None,
+/// What answers: the status to everybody, a token to who has the credentials, the settings to who has a token.
+struct Desk {
+    settings: Settings,
+    recorder: String,
+    /// A login is worth as much as this process lives.
+    tokens: Mutex<Vec<String>>,
+}
+
+impl Desk {
+    fn new(settings: Settings, recorder: String) -> Self {
+        Self { settings, recorder, tokens: Mutex::default() }
     }
+
+    fn answer(&self, request: &http::Request) -> Answer {
+        match request.path.as_str() {
+            "/" | "/status" => document(&status(&self.settings, &self.recorder)),
+            "/login" => self.log_in(&request.secret),
+            "/settings" if self.knows(&request.secret) => document(&Archive::of(self.settings.clone())),
+            "/settings" => Answer::Unauthorized,
+            _ => Answer::Unknown,
+        }
+    }
+
+    fn log_in(&self, credentials: &str) -> Answer {
+        if sha256(credentials.as_bytes()) != self.settings.login_sha256 {
+            return Answer::Unauthorized;
+        }
+        let Ok(token) = new_token() else { return Answer::Unknown };
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).push(token.clone());
+        document(&token)
+    }
+
+    fn knows(&self, token: &str) -> bool {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known == token)
+    }
+}
+
+fn document(value: &impl Serialize) -> Answer {
+    serde_json::to_value(value).map_or(Answer::Unknown, Answer::Document)
+}
+
+/// A token that nobody can guess.
+fn new_token() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(sha256(&bytes))
 }
 
 fn status(settings: &Settings, recorder: &str) -> Status {
@@ -206,7 +249,7 @@ fn send(stream: &mut TcpStream, clock: SimClock, every_ns: u64, stop: &Receiver<
 
 #[cfg(test)]
 mod tests {
-    use super::super::cast::CAST;
+    use super::super::cast::{CAST, credentials};
     use super::*;
 
     #[test]
@@ -217,14 +260,29 @@ mod tests {
         std::fs::create_dir(&gate).unwrap();
         let (server, camera, recorder) = ("bridge".to_owned(), "ramp-east".to_owned(), "failover".to_owned());
         Segment { server, camera, recorder, from_ms: 5, to_ms: 9 }.write(&gate).unwrap();
-        let status: Status = serde_json::from_value(answer(&settings, "failover", "/status").unwrap()).unwrap();
+        let desk = Desk::new(settings.clone(), "failover".to_owned());
+        let ask = |path: &str, secret: &str| desk.answer(&http::Request { path: path.into(), secret: secret.into() });
+        let Answer::Document(status) = ask("/status", "") else { panic!("no status") };
+        let status: Status = serde_json::from_value(status).unwrap();
         assert_eq!((status.server.as_str(), status.recorder.as_str()), ("bridge", "failover"));
         let newest: Vec<Option<u64>> =
             status.cameras.iter().map(|camera| camera.newest.as_ref().map(|segment| segment.to_ms)).collect();
         assert_eq!(newest, [Some(9), None]);
-        assert_eq!(answer(&settings, "failover", "/etc/passwd"), None);
-        let served: Settings = serde_json::from_value(answer(&settings, "failover", "/settings").unwrap()).unwrap();
-        assert_eq!(served, settings);
+        assert_eq!(ask("/etc/passwd", ""), Answer::Unknown);
+    }
+
+    #[test]
+    fn settings_go_only_to_who_has_logged_in_with_the_right_credentials() {
+        let settings = Settings::of(&CAST[1], 51410, PathBuf::new());
+        let desk = Desk::new(settings.clone(), "bridge".to_owned());
+        let ask = |path: &str, secret: &str| desk.answer(&http::Request { path: path.into(), secret: secret.into() });
+        assert_eq!(ask("/login", &credentials("arena")), Answer::Unauthorized);
+        let Answer::Document(token) = ask("/login", &credentials("bridge")) else { panic!("no token") };
+        for wrong in ["", &credentials("bridge")] {
+            assert_eq!(ask("/settings", wrong), Answer::Unauthorized);
+        }
+        let served = ask("/settings", token.as_str().unwrap());
+        assert_eq!(served, document(&Archive::of(settings)));
     }
 
     #[test]

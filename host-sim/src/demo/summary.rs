@@ -87,6 +87,9 @@ pub fn sum_up(world: &World, gaps: Vec<Vec<CameraGaps>>, now_ns: u64, trouble: O
     missing
         .extend(world.machines.iter().zip(&servers).flat_map(|(machine, server)| missing_of(world, machine, server)));
     missing.extend(missing_order(world));
+    if !world.joined {
+        missing.push("the failover server has not joined the cluster".to_owned());
+    }
     if !world.stopped {
         missing.push("the plugin was not stopped and destroyed".to_owned());
     }
@@ -129,6 +132,8 @@ fn server(world: &World, machine: &Machine, cameras: Vec<CameraGaps>) -> ServerS
 fn missing_of(world: &World, machine: &Machine, server: &ServerSummary) -> Vec<String> {
     let mut missing = missing_failure(world, machine);
     let facts = [
+        (machine.authorized, "the failover server was not let in there"),
+        (machine.backed_up, "it was not backed up"),
         (machine.clients.before.is_some(), "no client was answered before it was lost"),
         (machine.taken_over_ns.is_some(), "it was not taken over"),
         (machine.clients.during.is_some(), "no client was answered in its place"),
@@ -282,6 +287,7 @@ mod tests {
             let reason = machine.member.loss.reason().to_owned();
             machine.failures = vec![Failure { reason, failed_at_ns, due_ns, told_ns }];
             machine.not_covered = machine.member.id != "bridge";
+            (machine.authorized, machine.backed_up) = (true, true);
             machine.begun_ns = Some(400 * SECOND);
             machine.taken_over_ns = Some(402 * SECOND);
             machine.returned_ns = Some(420 * SECOND);
@@ -289,7 +295,7 @@ mod tests {
             machine.clients = Clients { before: Some(1), during: Some(1), after: Some(1) };
         }
         world.order = vec!["bridge", "arena", "depot", "campus"];
-        world.stopped = true;
+        (world.joined, world.stopped) = (true, true);
         world
     }
 
@@ -316,7 +322,7 @@ mod tests {
     #[test]
     fn each_thing_that_did_not_happen_is_named() {
         type Change = fn(&mut World, &mut Vec<Vec<CameraGaps>>);
-        let cases: [(Change, &str); 15] = [
+        let cases: [(Change, &str); 18] = [
             (|w, _| w.machines[0].failures.clear(), "Arena: it failed 0 times, not once"),
             (
                 |w, _| w.machines[0].failures[0].reason = "x".into(),
@@ -325,6 +331,9 @@ mod tests {
             (|w, _| w.machines[0].failures[0].due_ns += 5, "Arena: it failed 5 ns before its deadline"),
             (|w, _| w.machines[0].failures[0].due_ns -= 5, "Arena: it failed 5 ns after its deadline"),
             (|w, _| w.machines[0].failures[0].told_ns = 0, "Arena: its failure was told before it happened"),
+            (|w, _| w.machines[1].authorized = false, "Bridge: the failover server was not let in there"),
+            (|w, _| w.machines[1].backed_up = false, "Bridge: it was not backed up"),
+            (|w, _| w.joined = false, "the failover server has not joined the cluster"),
             (|w, _| w.machines[1].clients.before = None, "Bridge: no client was answered before it was lost"),
             (|w, _| w.machines[1].taken_over_ns = None, "Bridge: it was not taken over"),
             (|w, _| w.machines[1].clients.during = None, "Bridge: no client was answered in its place"),

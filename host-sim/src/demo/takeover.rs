@@ -1,9 +1,10 @@
-//! What the failover host does when the plugin asks: backups before the losses, takeovers and restores.
+//! What the failover host does when the plugin asks: log in at servers, fetch their settings, take them over, give them back.
 //!
 //! A takeover starts a server process with the lost server's settings, read from its backup, which records to the store folder
 //! and answers clients at the failover server's address; it is answered with success only after that process answers. A
 //! restore stops it. Everything runs on the host's main thread, one job after another: stand-ins are bound to the life of the
-//! thread that starts them. It never begins anything on its own.
+//! thread that starts them. On its own it only has the plugin begin what an operator would: let the failover server in, and
+//! take the first backup.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -15,14 +16,15 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use vms_failover_abi as abi;
 
-use super::cast::{FAILOVER, Pace, Settings, member};
+use super::archive::{self, Archive};
+use super::cast::{FAILOVER, Pace, Settings, credentials};
 use super::clock::SimClock;
 use super::failover::FailoverArgs;
+use super::http;
 use super::process::{Process, role};
 use super::report::{Report, Reporter};
 use super::server::{ServerArgs, Status};
-use super::{backup, http};
-use crate::plugin::{Caller, Operation};
+use crate::plugin::{CallError, Caller, Operation, Secret};
 
 /// How long the machine may take to start or stop a stand-in.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,10 +32,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Work for the main thread.
 #[derive(Debug)]
 pub enum Job {
-    /// Fetch a server's settings and keep them, unless that was done.
-    Backup {
+    /// A server has started: let the failover server in there, unless that was done.
+    Authorize {
         /// The server's id.
         server: String,
+        /// Its handle.
+        handle: u64,
+    },
+    /// The failover server was let in there: take the first backup.
+    BackUp {
+        /// The server's handle.
+        handle: u64,
     },
     /// What the plugin asks for.
     Operation(Operation),
@@ -51,9 +60,10 @@ pub enum Job {
 struct Request {
     operation: String,
     server: Server,
-    store_folder: PathBuf,
+    store_folder: Option<PathBuf>,
     client_communication: Option<Client>,
-    backup: Option<Archive>,
+    backup: Option<Named>,
+    file: Option<PathBuf>,
     #[serde(default)]
     supersedes: Vec<u64>,
 }
@@ -61,7 +71,14 @@ struct Request {
 #[derive(Debug, Deserialize)]
 struct Server {
     id: String,
+    host: Ipv4Addr,
     port: u16,
+}
+
+impl Server {
+    fn address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.host, self.port)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,8 +86,9 @@ struct Client {
     address: Ipv4Addr,
 }
 
+/// The backup to use.
 #[derive(Debug, Deserialize)]
-struct Archive {
+struct Named {
     path: PathBuf,
     sha256: String,
 }
@@ -101,7 +119,8 @@ impl Performer {
     pub fn work(&mut self, jobs: &Receiver<Job>) {
         for job in jobs {
             match job {
-                Job::Backup { server } => self.back_up(&server),
+                Job::Authorize { server, handle } => self.have_authorized(&server, handle),
+                Job::BackUp { handle } => self.fault_if(self.caller.backup(handle, "").map(drop)),
                 Job::Operation(operation) => self.operate(&operation),
                 Job::Over { op } => self.undo(&[op]),
                 Job::Stop => break,
@@ -110,60 +129,62 @@ impl Performer {
         self.stand_ins.clear();
     }
 
-    fn back_up(&self, server: &str) {
-        match self.try_back_up(server) {
-            Ok(None) => {}
-            Ok(Some(done)) => {
-                let (path, sha256) = (done.path, done.manifest.sha256);
-                self.reporter.say(Report::BackedUp { server: server.to_owned(), path, sha256 });
+    /// The credentials are those that an operator would type.
+    fn have_authorized(&self, server: &str, handle: u64) {
+        match self.is_authorized(handle) {
+            Ok(true) => {}
+            Ok(false) => {
+                let accepted = self.caller.authorize(handle, "", credentials(server).as_bytes());
+                self.fault_if(accepted.map(drop));
             }
-            Err(e) => self.reporter.say(Report::Fault { text: format!("{server}: no backup: {e:#}") }),
+            Err(e) => self.reporter.say(Report::Fault { text: format!("{server}: {e:#}") }),
         }
     }
 
-    fn try_back_up(&self, server: &str) -> Result<Option<backup::Backup>> {
-        let directory = self.folder.join("backups");
-        if backup::newest(&directory, server).is_ok() {
-            return Ok(None);
-        }
-        let address = member(server).context("not a monitored server")?.address;
-        let port = self.port_of(server)?;
-        let settings: Settings = serde_json::from_value(http::get(SocketAddrV4::new(address, port), "/settings")?)?;
-        settings.check()?;
-        ensure!(settings.id == server, "{address}:{port} says that it is {}", settings.id);
-        backup::publish(&directory, &settings, self.clock.utc_ms(self.clock.now_ns())).map(Some)
+    fn is_authorized(&self, handle: u64) -> Result<bool> {
+        let status: serde_json::Value = serde_json::from_str(&self.caller.status(handle)?)?;
+        Ok(status["servers"][0]["authorized"] == true)
     }
 
-    /// The port that the plugin's configuration gives a server.
-    fn port_of(&self, server: &str) -> Result<u16> {
-        let config: serde_json::Value = serde_json::from_str(&self.caller.config()?)?;
-        let servers = config["monitored_servers"].as_array().into_iter().flatten();
-        let port = servers.filter(|s| s["id"] == server).find_map(|s| s["port"].as_u64());
-        port.and_then(|port| u16::try_from(port).ok()).with_context(|| format!("{server} has no port"))
+    fn fault_if(&self, outcome: Result<(), CallError>) {
+        if let Err(e) = outcome {
+            self.reporter.say(Report::Fault { text: e.to_string() });
+        }
     }
 
     fn operate(&mut self, operation: &Operation) {
         let request: Request = match serde_json::from_str(&operation.json) {
             Ok(request) => request,
-            Err(e) => return self.complete(operation, abi::VMSF_OUTCOME_FAILED, Some(&format!("bad request: {e}"))),
+            Err(e) => return self.complete(operation, Err(&format!("bad request: {e}")), ""),
         };
         let (op, server) = (operation.id, request.server.id.clone());
         self.reporter.say(Report::Asked { op, operation: request.operation.clone(), server: server.clone() });
+        let mut token = String::new();
         let outcome = match operation.kind {
             abi::VMSF_OP_TAKEOVER => self.take_over(op, &request),
             abi::VMSF_OP_RESTORE => self.restore(&request),
-            _ => return self.complete(operation, abi::VMSF_OUTCOME_UNSUPPORTED, None),
+            abi::VMSF_OP_AUTHORIZE => log_in(&request, &operation.secret).map(|issued| token = issued),
+            abi::VMSF_OP_BACKUP => fetch(&request, &operation.secret),
+            _ => return self.answer(operation, abi::VMSF_OUTCOME_UNSUPPORTED, "", ""),
         };
         let error = outcome.err().map(|e| format!("{e:#}"));
         // Reported first: what follows from the answer comes after it.
         self.reporter.say(Report::Answered { op, operation: request.operation, server, error: error.clone() });
-        let code = if error.is_none() { abi::VMSF_OUTCOME_OK } else { abi::VMSF_OUTCOME_FAILED };
-        self.complete(operation, code, error.as_deref());
+        self.complete(operation, error.as_deref().map_or(Ok(()), Err), &token);
     }
 
-    fn complete(&mut self, operation: &Operation, outcome: u32, error: Option<&str>) {
-        let json = error.map(|text| serde_json::json!({"error": text}).to_string()).unwrap_or_default();
-        if let Err(e) = self.caller.complete(operation.id, outcome, &json, &[]) {
+    fn complete(&mut self, operation: &Operation, outcome: Result<(), &str>, token: &str) {
+        match outcome {
+            Ok(()) => self.answer(operation, abi::VMSF_OUTCOME_OK, "", token),
+            Err(text) => {
+                let json = serde_json::json!({"error": text}).to_string();
+                self.answer(operation, abi::VMSF_OUTCOME_FAILED, &json, "");
+            }
+        }
+    }
+
+    fn answer(&mut self, operation: &Operation, outcome: u32, json: &str, token: &str) {
+        if let Err(e) = self.caller.complete(operation.id, outcome, json, token.as_bytes()) {
             // Given up meanwhile: then nothing of it may stay.
             self.undo(&[operation.id]);
             self.reporter.say(Report::Fault { text: e.to_string() });
@@ -177,33 +198,21 @@ impl Performer {
     fn take_over(&mut self, op: u64, request: &Request) -> Result<()> {
         self.undo(&request.supersedes);
         let server = &request.server.id;
-        let (backup, mut settings) = self.settings_from_backup(request)?;
+        let Named { path: backup, sha256 } = request.backup.as_ref().context("the request names no backup")?;
+        let mut settings = archive::open(backup, sha256, server)?;
         let client = request.client_communication.as_ref().context("no address for clients")?;
         settings.address = client.address;
         settings.port = request.server.port;
-        settings.recordings.clone_from(&request.store_folder);
+        settings.recordings.clone_from(request.store_folder.as_ref().context("no folder for recordings")?);
         let path = self.folder.join("active").join(format!("{server}.json"));
         std::fs::write(&path, serde_json::to_vec_pretty(&settings)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         let process = self.start(&settings, path)?;
         let (pid, address, store) = (process.pid(), settings.clients(), settings.recordings.clone());
         self.stand_ins.insert(server.clone(), StandIn { op, process });
+        let backup = backup.clone();
         self.reporter.say(Report::StandsIn { server: server.clone(), pid, address, backup, store });
         Ok(())
-    }
-
-    /// The settings in the backup that the request names, else in the newest one.
-    fn settings_from_backup(&self, request: &Request) -> Result<(PathBuf, Settings)> {
-        let server = &request.server.id;
-        let (path, sha256) = match &request.backup {
-            Some(archive) => (archive.path.clone(), archive.sha256.clone()),
-            None => {
-                let newest = backup::newest(&self.folder.join("backups"), server)?;
-                (newest.path, newest.manifest.sha256)
-            }
-        };
-        let settings = backup::open(&path, &sha256, server)?;
-        Ok((path, settings))
     }
 
     /// Starts a stand-in and waits until it answers as the server it stands in for.
@@ -242,6 +251,27 @@ impl Performer {
     }
 }
 
+/// Logs in at the server; gives the token that it issues.
+fn log_in(request: &Request, credentials: &Secret) -> Result<String> {
+    let token = http::get_with(request.server.address(), "/login", text(credentials)?).context("not let in")?;
+    Ok(serde_json::from_value(token)?)
+}
+
+/// Fetches the server's settings into the file that the request names.
+fn fetch(request: &Request, token: &Secret) -> Result<()> {
+    let file = request.file.as_ref().context("the request names no file")?;
+    let archive = http::get_with(request.server.address(), "/settings", text(token)?)?;
+    let archive: Archive = serde_json::from_value(archive)?;
+    // What would be of no use in a takeover is no backup.
+    archive.clone().settings(&request.server.id)?;
+    archive.write(file)
+}
+
+/// The demo's secrets are text.
+fn text(secret: &Secret) -> Result<&str> {
+    std::str::from_utf8(secret.bytes()).context("the secret is no text")
+}
+
 /// Whether a server with these settings answers clients with its name and cameras.
 fn answers(settings: &Settings) -> Result<()> {
     let status: Status = serde_json::from_value(http::get(settings.clients(), "/status")?)?;
@@ -264,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_request_is_read_with_and_without_a_backup_and_unknown_keys_are_ignored() {
-        let text = r#"{"op":17,"operation":"takeover","actor":"automatic","server":{"id":"arena","name":"Arena","port":51410},
+        let text = r#"{"op":17,"operation":"takeover","actor":"automatic","server":{"id":"arena","host":"127.0.0.11","port":51410},
             "supersedes":[9],"store_folder":"/store/arena","client_communication":{"address":"127.0.0.20"},"new":1}"#;
         let request: Request = serde_json::from_str(text).unwrap();
         assert_eq!((request.server.id.as_str(), request.server.port), ("arena", 51410));

@@ -57,6 +57,8 @@ pub struct Machine {
     pub member: &'static Member,
     /// When each kind of sign was heard last.
     pub heard: HashMap<EventKind, u64>,
+    /// Whether the failover server was let in there.
+    pub authorized: bool,
     /// Whether its settings are backed up.
     pub backed_up: bool,
     /// The plugin's word for its health.
@@ -88,6 +90,7 @@ impl Machine {
         Self {
             member,
             heard: HashMap::new(),
+            authorized: false,
             backed_up: false,
             health: "unknown".to_owned(),
             health_since_ns: 0,
@@ -129,6 +132,8 @@ pub struct World {
     pub machines: Vec<Machine>,
     /// Who the plugin says it is, once the host is ready.
     pub plugin: Option<String>,
+    /// The plugin knows that this failover server has joined the cluster.
+    pub joined: bool,
     /// Whose takeovers the plugin asked for, in order.
     pub order: Vec<&'static str>,
     /// How often the plugin found that it had not run in time.
@@ -145,7 +150,7 @@ impl World {
     pub fn new(clock: SimClock, pace: Pace) -> Self {
         let machines = CAST.iter().map(Machine::new).collect();
         let (order, faults) = (Vec::new(), Vec::new());
-        Self { clock, pace, machines, plugin: None, order, pauses: 0, faults, stopped: false }
+        Self { clock, pace, machines, plugin: None, joined: false, order, pauses: 0, faults, stopped: false }
     }
 
     /// The machine of a server.
@@ -162,7 +167,6 @@ impl World {
             Report::Heard { server, sign, .. } => {
                 self.note(server, |machine| _ = machine.heard.insert(*sign, at));
             }
-            Report::BackedUp { server, .. } => self.note(server, |machine| machine.backed_up = true),
             Report::Event { kind, mono_ns, entry, .. } => self.take_event(*kind, *mono_ns, at, entry),
             Report::Asked { operation, server, .. } => self.take_asked(operation, server, at),
             Report::StandsIn { server, address, backup, store, .. } => {
@@ -226,6 +230,13 @@ impl World {
             abi::VMSF_EVENT_ALARM if entry["code"] == "not_covered" => {
                 self.note(&server, |machine| machine.not_covered = true);
             }
+            abi::VMSF_EVENT_COMPLETED if details["operation"] == "authorize" && details["outcome"] == "ok" => {
+                self.note(&server, |machine| machine.authorized = true);
+            }
+            abi::VMSF_EVENT_BACKUP if details["result"] == "ok" => {
+                self.note(&server, |machine| machine.backed_up = true)
+            }
+            _ if entry["code"] == "cluster" => self.joined = details["joined"] == true,
             _ if entry["code"] == "paused" => self.pauses += 1,
             _ => {}
         }

@@ -1,26 +1,77 @@
 //! What has to hold over all lives, whatever instant each of them ended at. Knows nothing of the plugin but what a host is told.
+//!
+//! Facts are taken in one at a time, in the order told, which is that of the host; its threads and the plugin's tell side by side, so a rule that
+//! needs a moment of rest holds only where nothing else was told meanwhile. What only the whole log can say is said at the end (`ledger`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::fact::Fact;
+use super::access::Access;
+use super::fact::{Begin, Fact};
+use super::kind::Kind;
+use super::ledger::Published;
 
-/// An operation that the host was asked for and has not seen ended.
+/// An operation that the host was asked for and that is not known to be over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Running {
     op: u64,
-    takeover: bool,
-    server: String,
     /// An answer was given; whether it counts is not known before `Answered`, or what comes next.
     answering: Option<bool>,
+    /// The answer counts, whatever happens.
+    settled: bool,
+    /// The plugin has said in this life that it is over.
+    over: bool,
+}
+
+/// Everything that was ever begun.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operation {
+    /// What it is.
+    pub operation: String,
+    /// For which server.
+    pub server: String,
+    /// Where a backup is written to.
+    pub file: Option<String>,
+    /// The life in which it was begun last.
+    pub life: u32,
+    /// All answers given.
+    pub answers: BTreeSet<bool>,
+    /// The answer that was accepted for good.
+    pub answered: Option<bool>,
+    /// An answer was refused: it must have been given up.
+    pub refused: bool,
+}
+
+impl Operation {
+    fn moves_slot(&self) -> bool {
+        matches!(self.operation.as_str(), "takeover" | "restore")
+    }
+}
+
+/// A call of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Which.
+    pub call: String,
+    /// For which server.
+    pub server: String,
+    /// The life in which it was made.
+    pub life: u32,
+    /// It was accepted.
+    pub accepted: bool,
+    /// The id that it got.
+    pub request: Option<u64>,
+    /// When it was made: how often the slot had moved, and what was known of the cluster and the login.
+    slot_moves: u64,
+    access: (BTreeSet<bool>, BTreeSet<Option<u64>>),
 }
 
 /// How much was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Figures {
-    /// Calls that returned VMSF_OK: takeovers, restores, cancels.
+    /// Calls that returned VMSF_OK.
     pub accepted: u64,
     /// Answers that returned VMSF_OK outside a callback.
     pub answered: u64,
@@ -30,10 +81,16 @@ pub struct Figures {
     pub begun: u64,
     /// Operations begun again after a kill.
     pub resumed: u64,
+    /// Tokens handed with an operation, each the right one.
+    pub tokens: u64,
+    /// Backups published.
+    pub published: u64,
     /// Events told.
     pub events: u64,
     /// Entries in the log at the end.
     pub logged: u64,
+    /// How many kills hit what.
+    pub hits: BTreeMap<Kind, u32>,
 }
 
 /// Reads the facts of all lives, in order.
@@ -42,24 +99,33 @@ pub struct Checker {
     /// So far.
     pub figures: Figures,
     faults: Vec<String>,
-    life: u32,
-    running: Option<Running>,
+    pub(super) life: u32,
+    /// The slot, and what else of the host's work goes on, by server; "" is the cluster.
+    running: BTreeMap<String, Running>,
     holder: Option<String>,
+    slot_moves: u64,
     /// A restore of the holder was accepted and has not been begun.
     restore_waits: bool,
     /// A restore is being called for; a kill in the call leaves open whether it was accepted.
     restore_called: bool,
     /// Everything that was ever given out as an id.
     ids: BTreeSet<u64>,
-    answered: BTreeSet<u64>,
+    pub(super) operations: BTreeMap<u64, Operation>,
+    /// Operations that another one took the place of, unseen: the log has to say how they ended.
+    pub(super) must_be_over: BTreeSet<u64>,
     begun_in_life: BTreeSet<u64>,
-    calls: BTreeMap<String, (String, String)>,
-    accepted: BTreeSet<String>,
-    events: BTreeMap<u64, String>,
+    pub(super) calls: BTreeMap<String, Call>,
+    calling: Option<String>,
+    pub(super) access: Access,
+    /// The entries told, and in which life.
+    pub(super) events: BTreeMap<u64, (u32, String)>,
     last_seq_of_life: Option<u64>,
+    started: bool,
     config: Option<Vec<String>>,
     configuring: Option<Vec<String>>,
     logged: Vec<String>,
+    /// By server and number; known at the end.
+    pub(super) published: BTreeMap<String, BTreeMap<u64, Published>>,
     ended: bool,
 }
 
@@ -70,6 +136,36 @@ impl Checker {
         self.restore_waits |= std::mem::take(&mut self.restore_called);
         self.begun_in_life.clear();
         self.last_seq_of_life = None;
+        self.calling = None;
+        self.started = false;
+        self.access.begin_life();
+        // What was told of without being on disk may not have been.
+        self.running.values_mut().for_each(|running| running.over &= running.settled);
+    }
+
+    /// What a kill at this instant hits.
+    #[must_use]
+    pub fn in_flight(&self) -> BTreeSet<Kind> {
+        let mut kinds = BTreeSet::new();
+        if !self.started {
+            return BTreeSet::from([Kind::Start]);
+        }
+        kinds.extend(self.calling.is_some().then_some(Kind::Call));
+        kinds.extend(self.configuring.is_some().then_some(Kind::Reconfiguration));
+        for running in self.running.values().filter(|running| !running.over && self.begun_in_life.contains(&running.op))
+        {
+            let operation = self.operations.get(&running.op).map_or("", |operation| operation.operation.as_str());
+            let written = operation == "backup" && running.answering == Some(true);
+            kinds.extend(if written { Some(Kind::Publish) } else { Kind::of(operation) });
+        }
+        kinds
+    }
+
+    /// The process was killed.
+    pub fn killed(&mut self) {
+        for kind in self.in_flight() {
+            *self.figures.hits.entry(kind).or_default() += 1;
+        }
     }
 
     /// What has been found wrong.
@@ -78,7 +174,7 @@ impl Checker {
         &self.faults
     }
 
-    fn fault(&mut self, text: String) {
+    pub(super) fn fault(&mut self, text: String) {
         self.faults.push(format!("life {}: {text}", self.life));
     }
 
@@ -86,39 +182,22 @@ impl Checker {
     pub fn take(&mut self, fact: Fact) {
         match fact {
             Fact::Started { servers } => self.started(servers),
-            Fact::Calling { call, server, actor } => {
-                self.restore_called = call == "restore";
-                self.calls.insert(actor, (call, server));
+            Fact::Found { joined, authorized } => {
+                let wrong = self.access.found(joined, &authorized);
+                wrong.into_iter().for_each(|text| self.fault(text));
             }
-            Fact::Accepted { actor, request } => self.accepted(actor, request),
+            Fact::Calling { call, server, actor } => self.calling(call, server, actor),
+            Fact::Accepted { actor, request } => self.accepted(&actor, request),
             Fact::Refused { actor, error } => self.refused(&actor, &error),
-            Fact::Configuring { servers } => self.configuring = Some(servers),
-            Fact::Configured { accepted } => {
-                let given = self.configuring.take();
-                if accepted {
-                    self.figures.configured += 1;
-                    self.config = given;
-                }
+            Fact::Configuring { servers } => {
+                self.access.configuring(self.config.as_deref().unwrap_or_default(), &servers);
+                self.configuring = Some(servers);
             }
-            Fact::Answering { op, ok } => match &mut self.running {
-                Some(running) if running.op == op => running.answering = Some(ok),
-                other => {
-                    let text = format!("the host answers {op} while {other:?} runs");
-                    self.fault(text);
-                }
-            },
-            Fact::Answered { op } => {
-                self.figures.answered += 1;
-                self.answered.insert(op);
-                // Something begun since has settled it already.
-                if self.running.as_ref().is_some_and(|running| running.op == op) {
-                    self.settle();
-                }
-            }
-            Fact::AnswerRefused { op, error } => {
-                self.fault(format!("the answer to operation {op} was refused: {error}"))
-            }
-            Fact::Begin { op, operation, server, resumed } => self.begin(op, operation == "takeover", server, resumed),
+            Fact::Configured { accepted } => self.configured(accepted),
+            Fact::Answering { op, ok } => self.answering(op, ok),
+            Fact::Answered { op } => self.answered(op),
+            Fact::AnswerRefused { op, error } => self.answer_refused(op, &error),
+            Fact::Begin(begin) => self.begin(begin),
             Fact::Event { seq, json } => self.event(seq, json),
             Fact::Logged { json } => self.logged.push(json),
             Fact::Ended {} => self.ended = true,
@@ -127,88 +206,253 @@ impl Checker {
     }
 
     fn started(&mut self, servers: Vec<String>) {
+        self.started = true;
         let maybe = self.configuring.take();
         if self.config.as_ref().is_some_and(|config| *config != servers) && maybe.as_ref() != Some(&servers) {
             let text = format!("the configuration is {servers:?}; accepted was {:?}, asked {maybe:?}", self.config);
             self.fault(text);
         }
-        self.config = Some(servers);
+        let before = self.config.replace(servers.clone()).unwrap_or_default();
+        self.access.configured(&before, &servers);
     }
 
-    fn accepted(&mut self, actor: String, request: Option<u64>) {
+    fn configured(&mut self, accepted: bool) {
+        let Some(given) = self.configuring.take() else { return };
+        if accepted {
+            self.figures.configured += 1;
+            let before = self.config.replace(given.clone()).unwrap_or_default();
+            self.access.configured(&before, &given);
+        } else {
+            self.access.not_configured();
+        }
+    }
+
+    fn calling(&mut self, call: String, server: String, actor: String) {
+        self.restore_called = call == "restore";
+        self.access.calling(&call);
+        self.calling = Some(actor.clone());
+        let (slot_moves, access) = (self.slot_moves, self.access.known(&server));
+        let call = Call { call, server, life: self.life, slot_moves, access, ..Call::default() };
+        self.calls.insert(actor, call);
+    }
+
+    fn accepted(&mut self, actor: &str, request: Option<u64>) {
         self.figures.accepted += 1;
         if let Some(request) = request
             && !self.ids.insert(request)
         {
             self.fault(format!("the request id {request} was given before"));
         }
-        let (call, server) = self.calls.get(&actor).cloned().unwrap_or_default();
-        if call == "takeover"
-            && self.running.is_none()
-            && let Some(holder) = self.holder.clone().filter(|holder| *holder != server)
-        {
+        self.calling = None;
+        self.restore_called = false;
+        let Some(call) = self.calls.get_mut(actor) else { return };
+        (call.accepted, call.request) = (true, request);
+        let Call { call, server, slot_moves, access, .. } = call.clone();
+        self.restore_waits |= call == "restore";
+        self.access.called(&call);
+        let still = slot_moves == self.slot_moves && self.slot_operation().is_none();
+        if let Some(holder) = self.holder.clone().filter(|holder| still && call == "takeover" && *holder != server) {
             self.fault(format!("a takeover of {server} was accepted while {holder} is taken over"));
         }
-        self.restore_waits |= call == "restore";
-        self.restore_called = false;
-        self.accepted.insert(actor);
+        let lacks = match call.as_str() {
+            "takeover" | "backup" => access.0 == [false].into() || access.1 == [None].into(),
+            "backup_all" => access.0 == [false].into(),
+            "deauthorize" => access.1 == [None].into(),
+            _ => false,
+        };
+        if lacks && access == self.access.known(&server) {
+            self.fault(format!("{call} {server} was accepted while it lacks the cluster or the login: {access:?}"));
+        }
     }
 
     fn refused(&mut self, actor: &str, error: &str) {
+        self.calling = None;
         self.restore_called = false;
-        let (call, server) = self.calls.get(actor).cloned().unwrap_or_default();
-        if !matches!(error, "VMSF_ERR_STATE" | "VMSF_ERR_HANDLE") {
-            self.fault(format!("{call} {server} was refused with {error}"));
-        }
-        if call == "restore" && self.running.is_none() && !self.restore_waits && self.holder.as_ref() == Some(&server) {
-            self.fault(format!("{server} is taken over and its restore was refused with {error}"));
+        let Some(Call { call, server, slot_moves, access, .. }) = self.calls.get(actor).cloned() else { return };
+        let allowed: &[&str] = match call.as_str() {
+            "takeover" => &["STATE", "HANDLE", "BUSY", "NOT_IN_CLUSTER", "NOT_AUTHORIZED", "NO_BACKUP"],
+            "restore" | "authorize" => &["STATE", "HANDLE", "BUSY"],
+            "cancel" => &["STATE", "HANDLE"],
+            "backup" => &["STATE", "HANDLE", "BUSY", "NOT_IN_CLUSTER", "NOT_AUTHORIZED"],
+            "backup_all" => &["BUSY", "NOT_IN_CLUSTER"],
+            "deauthorize" => &["STATE", "HANDLE", "BUSY", "NOT_AUTHORIZED"],
+            "join_cluster" => &["BUSY"],
+            _ => &[],
+        };
+        let code = error.strip_prefix("VMSF_ERR_").unwrap_or(error);
+        let known = access == self.access.known(&server);
+        let still = slot_moves == self.slot_moves && self.slot_operation().is_none() && !self.restore_waits;
+        let unfounded = match code {
+            "NOT_IN_CLUSTER" => known && access.0 == [true].into(),
+            "NOT_AUTHORIZED" => known && access.1.iter().all(Option::is_some),
+            "STATE" => call == "restore" && still && self.holder.as_ref() == Some(&server),
+            _ => false,
+        };
+        if !allowed.contains(&code) || unfounded {
+            self.fault(format!(
+                "{call} {server} was refused with {error}; holder {:?}, access {access:?}",
+                self.holder
+            ));
         }
     }
 
-    fn begin(&mut self, op: u64, takeover: bool, server: String, resumed: bool) {
+    /// The takeover or restore that goes on.
+    fn slot_operation(&self) -> Option<&Running> {
+        let moves = |running: &&Running| self.operations.get(&running.op).is_some_and(Operation::moves_slot);
+        self.running.values().find(|running| moves(running) && !running.settled)
+    }
+
+    fn running_mut(&mut self, op: u64) -> Option<&mut Running> {
+        self.running.values_mut().find(|running| running.op == op)
+    }
+
+    fn answering(&mut self, op: u64, ok: bool) {
+        if let Some(operation) = self.operations.get_mut(&op) {
+            operation.answers.insert(ok);
+            self.slot_moves += u64::from(operation.moves_slot());
+            if ok {
+                self.access.answering(op, &operation.operation, &operation.server);
+            }
+        }
+        if !self.operations.contains_key(&op) {
+            self.fault(format!("the host answers {op}, which was never begun"));
+        }
+        if let Some(running) = self.running_mut(op) {
+            running.answering = Some(ok);
+        }
+    }
+
+    fn answered(&mut self, op: u64) {
+        self.figures.answered += 1;
+        let running = self.running_mut(op).cloned();
+        let answer = running.as_ref().and_then(|running| running.answering);
+        if let Some(operation) = self.operations.get_mut(&op) {
+            // Something begun since may have settled it already; then its only answer counts.
+            operation.answered = answer.or(operation.answers.last().copied());
+            let (kind, answered) = (operation.operation.clone(), operation.answered);
+            self.access.answered(op, &kind, answered == Some(true));
+        }
+        if running.is_some_and(|running| !running.settled) {
+            self.settle(op);
+        }
+    }
+
+    fn answer_refused(&mut self, op: u64, error: &str) {
+        let Some(operation) = self.operations.get_mut(&op) else { return };
+        operation.refused = true;
+        // Nothing goes before a takeover or a restore, and nothing of the cluster's is given up.
+        let may_be = error == "VMSF_ERR_NOT_FOUND" && !operation.moves_slot() && !operation.server.is_empty();
+        if may_be {
+            self.must_be_over.insert(op);
+        } else {
+            self.fault(format!("the answer to operation {op} was refused: {error}"));
+        }
+    }
+
+    /// The answer counts.
+    fn settle(&mut self, op: u64) {
+        let Some(operation) = self.operations.get(&op).cloned() else { return };
+        let Some(running) = self.running_mut(op) else { return };
+        running.settled = true;
+        match (operation.operation.as_str(), running.answering) {
+            ("takeover", Some(true)) => self.holder = Some(operation.server),
+            ("restore", Some(true)) => self.holder = None,
+            _ => return,
+        }
+        self.slot_moves += 1;
+    }
+
+    fn begin(&mut self, begin: Begin) {
+        let (op, server) = (begin.op, begin.server.clone());
         if !self.begun_in_life.insert(op) {
             self.fault(format!("operation {op} was begun twice in one life"));
         }
-        if self.answered.contains(&op) {
+        self.check_what_comes_with(&begin);
+        match self.operations.get(&op).cloned() {
+            Some(known) => self.begin_again(&begin, &known),
+            None => self.begin_anew(&begin),
+        }
+        let life = self.life;
+        let operation = self.operations.entry(op).or_default();
+        let Begin { operation: kind, file, .. } = begin;
+        (operation.operation, operation.server, operation.file, operation.life) = (kind, server.clone(), file, life);
+        self.slot_moves += u64::from(operation.moves_slot());
+        self.running.insert(server, Running { op, answering: None, settled: false, over: false });
+    }
+
+    fn begin_again(&mut self, begin: &Begin, known: &Operation) {
+        self.figures.resumed += 1;
+        let op = begin.op;
+        if known.answered.is_some() {
             self.fault(format!("operation {op} was begun again after its answer was accepted"));
         }
-        if let Some(running) = self.running.as_mut().filter(|running| running.op == op) {
-            // Its answer, if one was given, did not get through before the kill.
-            running.answering = None;
-            let same = (running.takeover, &running.server) == (takeover, &server);
-            self.figures.resumed += 1;
-            if !resumed || !same {
-                self.fault(format!("operation {op} was begun again as another one, or without VMSF_OP_RESUMED"));
-            }
-            return;
+        let same = (&known.operation, &known.server, &known.file) == (&begin.operation, &begin.server, &begin.file);
+        let may_be = !matches!(begin.operation.as_str(), "authorize" | "join_cluster");
+        if !begin.resumed || !same || !may_be {
+            self.fault(format!("operation {op} was {known:?} and is begun again as {begin:?}"));
         }
-        match self.running.clone() {
-            Some(running) if running.answering.is_some() => self.settle(),
-            Some(running) => self.fault(format!("{op} for {server} is begun while {running:?} runs")),
-            None => {}
+        if !self.running.get(&begin.server).is_some_and(|running| running.op == op) {
+            self.fault(format!("operation {op} is begun again after others of {:?}", begin.server));
         }
+    }
+
+    fn begin_anew(&mut self, begin: &Begin) {
+        let (op, server) = (begin.op, &begin.server);
+        self.figures.begun += 1;
         if !self.ids.insert(op) {
             self.fault(format!("the operation id {op} was given before"));
+        }
+        if let Some(before) = self.running.get(server).cloned() {
+            self.end_unseen(op, &before);
+        }
+        let (takeover, restore) = (begin.operation == "takeover", begin.operation == "restore");
+        if !takeover && !restore {
+            return;
+        }
+        if let Some(Running { op: other, answering, .. }) = self.slot_operation().cloned() {
+            match answering {
+                Some(_) => self.settle(other),
+                None => self.fault(format!("{op} for {server} is begun while operation {other} has the slot")),
+            }
         }
         let holder = self.holder.clone();
         if takeover && holder.is_some() {
             self.fault(format!("a takeover of {server} is begun while {holder:?} is taken over"));
         }
-        if !takeover && holder.as_ref() != Some(&server) {
+        if restore && holder.as_ref() != Some(server) {
             self.fault(format!("a restore of {server} is begun while {holder:?} is taken over"));
         }
         self.restore_waits &= takeover;
-        self.figures.begun += 1;
-        self.running = Some(Running { op, takeover, server, answering: None });
     }
 
-    /// The answer counts.
-    fn settle(&mut self) {
-        let Some(Running { takeover, server, answering, .. }) = self.running.take() else { return };
-        match (takeover, answering) {
-            (true, Some(true)) => self.holder = Some(server),
-            (false, Some(true)) => self.holder = None,
-            _ => {}
+    /// Another operation of the same server begins: the one before must be over, and if it was begun in this life, that was said.
+    fn end_unseen(&mut self, op: u64, before: &Running) {
+        if !before.over && self.begun_in_life.contains(&before.op) {
+            return self.fault(format!("{op} is begun while operation {before:?} of the same server goes on"));
+        }
+        // What is begun now is on disk together with what came before it.
+        if before.answering.is_some() && !before.settled {
+            self.settle(before.op);
+        }
+        if !before.over {
+            self.must_be_over.insert(before.op);
+        }
+    }
+
+    fn check_what_comes_with(&mut self, begin: &Begin) {
+        let Begin { op, server, operation, .. } = begin;
+        match self.access.handed(begin) {
+            Ok(token) => self.figures.tokens += u64::from(token),
+            Err(why) => self.fault(format!("operation {op}, {operation} of {server}: {why}")),
+        }
+        let file = match operation.as_str() {
+            "backup" => &begin.file,
+            "takeover" => &begin.archive,
+            _ => return,
+        };
+        let folder = file.as_deref().map(std::path::Path::new).and_then(std::path::Path::parent);
+        if folder.and_then(std::path::Path::file_name) != Some(server.as_ref()) {
+            self.fault(format!("operation {op}, {operation} of {server}, has the file {file:?}"));
         }
     }
 
@@ -218,7 +462,12 @@ impl Checker {
             self.fault(format!("event {seq} came after {:?}", self.last_seq_of_life));
         }
         self.last_seq_of_life = Some(seq);
-        if self.events.insert(seq, json).is_some() {
+        let entry: Value = serde_json::from_str(&json).unwrap_or_default();
+        let is_over = matches!(entry["code"].as_str(), Some("completed" | "operation_over"));
+        if let Some(running) = entry["details"]["op"].as_u64().filter(|_| is_over).and_then(|op| self.running_mut(op)) {
+            running.over = true;
+        }
+        if self.events.insert(seq, (self.life, json)).is_some() {
             self.fault(format!("the number {seq} was given before"));
         }
     }
@@ -228,103 +477,13 @@ impl Checker {
         if !self.ended {
             self.fault("the last life did not come to its end".into());
         }
-        if let Some(Running { op, answering: None, .. }) = self.running
-            && !self.begun_in_life.contains(&op)
-        {
-            self.fault(format!("operation {op} was never answered, and was not begun again"));
-        }
         let entries: Vec<Value> =
             self.logged.iter().map(|json| serde_json::from_str(json).unwrap_or_default()).collect();
         self.figures.logged = entries.len() as u64;
-        for (index, entry) in entries.iter().enumerate() {
-            if entry["seq"] != index as u64 + 1 {
-                return self.fault(format!("entry {} of the log has the number {}", index + 1, entry["seq"]));
-            }
-        }
-        for (seq, told) in std::mem::take(&mut self.events) {
-            let told: Value = serde_json::from_str(&told).unwrap_or_default();
-            if usize::try_from(seq - 1).ok().and_then(|index| entries.get(index)) != Some(&told) {
-                self.fault(format!("event {seq} is not in the log as it was told: {told}"));
-            }
-        }
-        let actors: BTreeSet<&str> = entries.iter().filter_map(|entry| entry["actor"].as_str()).collect();
-        for actor in self.accepted.clone() {
-            if !actors.contains(actor.as_str()) {
-                let call = self.calls.get(&actor).cloned();
-                self.fault(format!("the accepted call {call:?} of {actor} is nowhere in the log"));
-            }
-        }
+        self.check_log(&entries);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn begin(op: u64, operation: &str, server: &str, resumed: bool) -> Fact {
-        Fact::Begin { op, operation: operation.into(), server: server.into(), resumed }
-    }
-
-    fn faults(lives: &[&[Fact]]) -> Vec<String> {
-        let mut checker = Checker::default();
-        for life in lives {
-            checker.begin_life();
-            life.iter().cloned().for_each(|fact| checker.take(fact));
-        }
-        checker.faults().to_vec()
-    }
-
-    fn answered(op: u64) -> [Fact; 2] {
-        [Fact::Answering { op, ok: true }, Fact::Answered { op }]
-    }
-
-    #[test]
-    fn a_takeover_resumed_answered_and_restored_is_right() {
-        let [answering, done] = answered(1);
-        let [restoring, restored] = answered(2);
-        let second = [begin(1, "takeover", "a", true), answering, done, begin(2, "restore", "a", false)];
-        let third = [restoring, restored, begin(3, "takeover", "b", false)];
-        assert_eq!(faults(&[&[begin(1, "takeover", "a", false)], &second, &third]), [] as [&str; 0]);
-    }
-
-    #[test]
-    fn an_answer_cut_off_by_a_kill_may_count_or_not() {
-        let first = [begin(1, "takeover", "a", false), Fact::Answering { op: 1, ok: true }];
-        assert_eq!(faults(&[&first, &[begin(1, "takeover", "a", true)]]), [] as [&str; 0]);
-        assert_eq!(faults(&[&first, &[begin(2, "restore", "a", false)]]), [] as [&str; 0]);
-        assert_eq!(faults(&[&first, &[begin(2, "takeover", "b", false)]]).len(), 1, "a is taken over");
-    }
-
-    #[test]
-    fn what_must_never_be_is_found() {
-        let [answering, done] = answered(1);
-        let answered = [begin(1, "takeover", "a", false), answering, done];
-        let event = |seq| Fact::Event { seq, json: "{}".into() };
-        let wrong: [(&[&[Fact]], &str); 7] = [
-            (&[&[begin(1, "takeover", "a", false), begin(2, "takeover", "b", false)]], "while"),
-            (&[&answered, &[begin(1, "takeover", "a", true)]], "after its answer"),
-            (&[&answered, &[begin(2, "takeover", "b", false)]], "is taken over"),
-            (&[&[begin(1, "takeover", "a", false)], &[begin(1, "takeover", "a", false)]], "without VMSF_OP_RESUMED"),
-            (&[&[event(1)], &[event(1)]], "given before"),
-            (&[&[event(1), event(3)]], "came after"),
-            (&[&[begin(1, "takeover", "a", false), Fact::AnswerRefused { op: 1, error: "E".into() }]], "refused"),
-        ];
-        for (lives, expected) in wrong {
-            let found = faults(lives);
-            assert!(found.iter().any(|fault| fault.contains(expected)), "{expected}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn a_lost_call_and_a_lost_entry_are_found_at_the_end() {
-        let mut checker = Checker::default();
-        checker.begin_life();
-        checker.take(Fact::Calling { call: "cancel".into(), server: "a".into(), actor: "x".into() });
-        checker.take(Fact::Accepted { actor: "x".into(), request: None });
-        checker.take(Fact::Event { seq: 2, json: r#"{"seq":2}"#.into() });
-        checker.take(Fact::Logged { json: r#"{"seq":1}"#.into() });
-        checker.take(Fact::Ended {});
-        checker.end();
-        assert_eq!(checker.faults().len(), 2, "{:?}", checker.faults());
-    }
-}
+#[path = "check_tests.rs"]
+mod tests;

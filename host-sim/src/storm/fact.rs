@@ -6,16 +6,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
-    /// `create` and `start` went well; these servers are configured.
+    /// `create` went well; these servers are configured.
     Started {
-        /// Their ids.
+        /// `id@host` of each.
         servers: Vec<String>,
+    },
+    /// `start` went well, or the last life is about to stop: what the status says.
+    Found {
+        /// Part of the cluster.
+        joined: bool,
+        /// The servers that can be logged in on.
+        authorized: Vec<String>,
     },
     /// A call is about to be made.
     Calling {
-        /// `takeover`, `restore`, `cancel`.
+        /// `takeover`, `restore`, `cancel`, `authorize`, `deauthorize`, `backup`, `backup_all`, `join_cluster`, `join`, `leave`.
         call: String,
-        /// For which server.
+        /// For which server; "" for none.
         server: String,
         /// A name that no other call has.
         actor: String,
@@ -36,7 +43,7 @@ pub enum Fact {
     },
     /// A configuration with these servers is about to be given.
     Configuring {
-        /// Their ids.
+        /// `id@host` of each.
         servers: Vec<String>,
     },
     /// It was accepted, or not.
@@ -64,16 +71,7 @@ pub enum Fact {
         error: String,
     },
     /// The plugin asks for an operation.
-    Begin {
-        /// Its id.
-        op: u64,
-        /// `takeover` or `restore`.
-        operation: String,
-        /// For which server.
-        server: String,
-        /// VMSF_OP_RESUMED.
-        resumed: bool,
-    },
+    Begin(Begin),
     /// The plugin tells an entry.
     Event {
         /// Its number.
@@ -88,9 +86,45 @@ pub enum Fact {
     },
     /// A life came to its own end, well.
     Ended {},
-    /// A life cannot go on.
+    /// A life cannot go on, or has seen what must not be.
     Fault {
         /// Why.
         text: String,
     },
+}
+
+/// An operation as the host was asked for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// Its id.
+    pub op: u64,
+    /// `takeover`, `restore`, `backup`, `authorize`, `deauthorize`, `join_cluster`.
+    pub operation: String,
+    /// For which server; "" for none.
+    pub server: String,
+    /// VMSF_OP_RESUMED.
+    pub resumed: bool,
+    /// Who is behind it.
+    pub actor: String,
+    /// What came as its secret.
+    pub secret: Handed,
+    /// The file that a backup is to be written to.
+    pub file: Option<String>,
+    /// The archive that a takeover is to be done with; that it hashes as said was looked at.
+    pub archive: Option<String>,
+}
+
+/// What came as the secret of an operation. Only names: what a host is given, it tells nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Handed {
+    /// None.
+    #[default]
+    Nothing,
+    /// The whole token that the host gave for this authorization of the server.
+    Token(u64),
+    /// The whole credentials of the call by this actor.
+    Credentials(String),
+    /// Something else.
+    Rubbish,
 }

@@ -1,30 +1,34 @@
 //! A life: a real host process with the plugin in worker mode that does everything at once, until it is killed.
 //!
-//! One thread acts: it reports messages, calls and answers at random, by the seed. Started by the storm, which reads its facts and ends
-//! it; it also ends when the storm does.
+//! One thread acts: it reports messages, calls and configures at random, by the seed; another performs what the plugin asks for (`work`).
+//! Started by the storm, which reads its facts and ends it; it also ends when the storm does.
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use fastrand::Rng;
 use serde_json::{Value, json};
 use vms_failover_abi as abi;
 
 use super::fact::Fact;
+use super::work::{Work, credentials};
+use super::{KEPT, last};
 use crate::plugin::{CallError, Caller, CreateOptions, Event, Host, Instance, Mode, Operation, Plugin};
 
 /// Older than the keep-alive timeout: a server last heard then has failed.
 const LONG_AGO_NS: u64 = 31_000_000_000;
-/// How long the last life gives what was accepted to take effect.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Nobody lets a life go on for so long.
+const OVERLOOKED: Duration = Duration::from_secs(60);
 const PAGE: u32 = 1_000;
+const JOIN: &str = "join_cluster";
 
 /// Arguments of a life, given by the storm.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LifeArgs {
-    /// The state directory.
+    /// Where `state` and `backups` are.
     #[arg(long)]
     pub folder: PathBuf,
     /// What it does.
@@ -33,12 +37,13 @@ pub struct LifeArgs {
     /// The plugin library.
     #[arg(long)]
     pub library: PathBuf,
-    /// The last one: calls nothing, tells the whole log, and ends.
+    /// The last one: brings everything to its end, tells the whole log, and ends.
     #[arg(long)]
     pub last: bool,
 }
 
-fn tell(fact: &Fact) {
+/// Tells the storm.
+pub fn tell(fact: &Fact) {
     let mut line = serde_json::to_string(fact).unwrap_or_default();
     line.push('\n');
     // Nobody reads any more: the storm is over.
@@ -47,15 +52,15 @@ fn tell(fact: &Fact) {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// A panic of another thread is told where it happens.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What callbacks and the acting thread share.
+/// What callbacks and the host's threads share.
 #[derive(Default)]
 struct Shared {
-    /// Begun and not answered in this life.
-    open: Mutex<Vec<u64>>,
+    work: Work,
     caller: OnceLock<Caller>,
 }
 
@@ -63,37 +68,45 @@ struct Told(Arc<Shared>);
 
 impl Host for Told {
     fn event(&self, event: Event) {
+        let over = (event.kind == abi::VMSF_EVENT_OPERATION_OVER).then(|| {
+            let entry: Value = serde_json::from_str(&event.json).unwrap_or_default();
+            entry["details"]["op"].as_u64()
+        });
         tell(&Fact::Event { seq: event.seq, json: event.json });
+        over.flatten().into_iter().for_each(|op| self.0.work.give_up(op));
     }
 
     fn begin(&self, operation: Operation) {
-        let request: Value = serde_json::from_str(&operation.json).unwrap_or_default();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        tell(&Fact::Begin {
-            op: operation.id,
-            operation: text(&request["operation"]),
-            server: text(&request["server"]["id"]),
-            resumed: operation.flags & abi::VMSF_OP_RESUMED != 0,
-        });
-        // Now and then answered in here, which promises nothing about the disk.
-        if let Some(caller) = self.0.caller.get().filter(|_| operation.id.is_multiple_of(5)) {
-            tell(&Fact::Answering { op: operation.id, ok: true });
-            if let Err(error) = caller.complete(operation.id, abi::VMSF_OUTCOME_OK, "", &[]) {
-                tell(&Fact::AnswerRefused { op: operation.id, error: error.name });
-            }
-        } else {
-            lock(&self.0.open).push(operation.id);
-        }
+        self.0.work.begin(&operation, self.0.caller.get());
     }
 }
 
-fn configuration(servers: &[&str]) -> Value {
-    let server = |id: &&str| json!({ "id": id, "host": format!("{id}.example") });
+/// A monitored server: its id, and the host it has.
+pub type Place = (String, String);
+
+fn configuration(folder: &Path, servers: &[Place]) -> Value {
+    let server = |(id, host): &Place| json!({ "id": id, "host": host });
     json!({
-        "schema": 1, "backup_directory": "/nowhere/backups", "store_path": "/nowhere/video",
-        "takeover_timeout_s": 3600, "restore_timeout_s": 3600,
+        "schema": 1, "backup_directory": folder.join("backups"), "store_path": folder.join("video"),
+        "takeover_timeout_s": 3600, "restore_timeout_s": 3600, "backup_timeout_s": 3600, "operation_timeout_s": 3600,
+        "daily_backup": false, "backups_kept": KEPT,
         "monitored_servers": servers.iter().map(server).collect::<Vec<_>>(),
     })
+}
+
+/// The servers of the storm; the last one comes and goes.
+pub const ALL: [&str; 4] = ["a", "b", "c", "d"];
+/// This one moves to another address now and then.
+const MOVES: &str = "c";
+
+/// `id@host`, as the facts have it.
+fn named(servers: &[Place]) -> Vec<String> {
+    servers.iter().map(|(id, host)| format!("{id}@{host}")).collect()
+}
+
+/// The place of a server, at its first or its second address.
+fn place(id: &str, moved: bool) -> Place {
+    (id.to_owned(), format!("{id}{}.example", if moved { "2" } else { "" }))
 }
 
 /// Runs one life.
@@ -117,28 +130,47 @@ fn live(args: &LifeArgs) -> Result<()> {
     let plugin = Plugin::load(&args.library)?;
     let shared = Arc::new(Shared::default());
     let create = |config| {
-        let options = CreateOptions::new(&args.folder, config);
+        let options = CreateOptions::new(args.folder.join("state"), config);
         Instance::create(&plugin, Mode::Worker, &options, Box::new(Told(Arc::clone(&shared))))
     };
+    let first: Vec<Place> = ALL[..3].iter().map(|id| place(id, false)).collect();
     let mut instance = match create(None) {
         // Killed before the first configuration was kept.
-        Err(error) if error.code == abi::VMSF_ERR_CONFIG => create(Some(configuration(&["a", "b", "c"])))?,
+        Err(error) if error.code == abi::VMSF_ERR_CONFIG => create(Some(configuration(&args.folder, &first)))?,
         created => created?,
     };
     let _ = shared.caller.set(instance.caller());
-    let config: Value = serde_json::from_str(&instance.config()?)?;
-    let servers = config["monitored_servers"].as_array().context("no servers")?;
-    let servers: Vec<String> = servers.iter().filter_map(|server| server["id"].as_str().map(str::to_owned)).collect();
-    tell(&Fact::Started { servers: servers.clone() });
+    let mut doer = Doer::new(&instance, args)?;
+    tell(&Fact::Started { servers: named(&doer.servers) });
     instance.start()?;
-    if !args.last {
-        act(&instance, &shared, args.seed, servers.iter().any(|id| id == "d"))?;
-    }
-    std::thread::sleep(LAST_WORDS);
+    tell_status(&instance)?;
+    let (caller, rng) = (instance.caller(), Rng::with_seed(!args.seed));
+    std::thread::scope(|scope| {
+        let work = &shared.work;
+        scope.spawn(move || work.perform(&caller, rng, args.last));
+        let done = if args.last { last::bring_to_an_end(&mut doer, &args.folder) } else { act(&mut doer, args.seed) };
+        work.end();
+        done
+    })?;
+    tell_status(&instance)?;
     instance.stop(10_000)?;
     tell_log(&instance)?;
     instance.destroy()?;
     tell(&Fact::Ended {});
+    Ok(())
+}
+
+/// The status as JSON.
+pub fn status(caller: &Caller) -> Result<Value> {
+    Ok(serde_json::from_str(&caller.status(0)?)?)
+}
+
+fn tell_status(instance: &Instance) -> Result<()> {
+    let status = status(instance)?;
+    let servers = status["servers"].as_array().context("a status without servers")?.iter();
+    let authorized = servers.filter(|server| server["authorized"] == true).filter_map(|server| server["id"].as_str());
+    let authorized = authorized.map(str::to_owned).collect();
+    tell(&Fact::Found { joined: status["cluster"]["joined"] == true, authorized });
     Ok(())
 }
 
@@ -156,59 +188,129 @@ fn tell_log(instance: &Instance) -> Result<()> {
     }
 }
 
-fn act(instance: &Instance, shared: &Shared, seed: u64, mut with_d: bool) -> Result<()> {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let (began, mut calls) = (Instant::now(), 0_u32);
-    while began.elapsed() < Duration::from_secs(60) {
-        let id = ["a", "b", "c", "d"][rng.usize(0..4)];
-        let server = instance.server(id);
-        match (rng.u32(0..100), server) {
-            (0..50, Ok(server)) => {
-                calls += 1;
-                let actor = format!("{seed:x}-{calls}");
-                let by = json!({ "actor": actor }).to_string();
-                let call = ["takeover", "restore", "cancel"][rng.usize(0..3)];
-                tell(&Fact::Calling { call: call.into(), server: id.into(), actor: actor.clone() });
-                let result: Result<Option<u64>, CallError> = match call {
-                    "takeover" => instance.takeover(server, &by).map(Some),
-                    "restore" => instance.restore(server, &by).map(Some),
-                    _ => instance.cancel(server, &by).map(|()| None),
-                };
-                tell(&match result {
-                    Ok(request) => Fact::Accepted { actor, request },
-                    Err(error) => Fact::Refused { actor, error: error.name },
-                });
+/// Calls and configures, and tells of it before and after.
+pub struct Doer<'a> {
+    /// The instance.
+    pub instance: &'a Instance,
+    folder: &'a Path,
+    seed: u64,
+    calls: u32,
+    servers: Vec<Place>,
+}
+
+impl<'a> Doer<'a> {
+    fn new(instance: &'a Instance, args: &'a LifeArgs) -> Result<Self> {
+        let config: Value = serde_json::from_str(&instance.config()?)?;
+        let servers = config["monitored_servers"].as_array().context("no servers")?.iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let servers = servers.map(|server| (text(&server["id"]), text(&server["host"]))).collect();
+        Ok(Self { instance, folder: &args.folder, seed: args.seed, calls: 0, servers })
+    }
+
+    /// Makes a call, for a server or, where its id is "", for none. A server that is not there is called nothing.
+    ///
+    /// # Errors
+    /// As the plugin says.
+    pub fn call(&mut self, call: &str, id: &str) -> Result<(), CallError> {
+        let server = if id.is_empty() { 0 } else { self.instance.server(id)? };
+        self.calls += 1;
+        let actor = format!("{:x}-{}", self.seed, self.calls);
+        tell(&Fact::Calling { call: call.into(), server: id.into(), actor: actor.clone() });
+        let result = self.make(call, (id, server), &actor);
+        tell(&match &result {
+            Ok(request) => Fact::Accepted { actor, request: *request },
+            Err(error) => Fact::Refused { actor, error: error.name.clone() },
+        });
+        result.map(drop)
+    }
+
+    fn make(&self, call: &str, (id, server): (&str, u64), actor: &str) -> Result<Option<u64>, CallError> {
+        let by = json!({ "actor": actor }).to_string();
+        let instance = self.instance;
+        match call {
+            "takeover" => instance.takeover(server, &by).map(Some),
+            "restore" => instance.restore(server, &by).map(Some),
+            "authorize" => instance.authorize(server, &by, &credentials(id, actor)).map(Some),
+            "deauthorize" => instance.deauthorize(server, &by).map(Some),
+            "backup" => instance.backup(server, &by).map(Some),
+            "backup_all" => instance.backup_all(&by).map(Some),
+            JOIN => {
+                let through = json!({ "actor": actor, "host": "management.example" }).to_string();
+                instance.join_cluster(&through, &credentials(id, actor)).map(Some)
             }
-            (50..75, _) => {
-                let op = lock(&shared.open).pop();
-                if let Some(op) = op {
-                    answer(instance, op, rng.u32(0..3) > 0);
-                }
-            }
-            (75..92, Ok(server)) => {
-                let at = if rng.bool() { instance.now_ns()?.saturating_sub(LONG_AGO_NS).max(1) } else { 0 };
-                // A list that is full says so; the newest is kept.
-                let _ = instance.notify(server, abi::VMSF_NOTIFY_KEEP_ALIVE, at);
-            }
-            (92..97, _) => {
-                with_d = !with_d;
-                let ids: &[&str] = if with_d { &["a", "b", "c", "d"] } else { &["a", "b", "c"] };
-                tell(&Fact::Configuring { servers: ids.iter().map(|id| (*id).to_owned()).collect() });
-                let accepted = instance.configure(&configuration(ids).to_string(), false).is_ok();
-                with_d ^= !accepted;
-                tell(&Fact::Configured { accepted });
-            }
+            "join" => instance.cluster(true, &by).map(|()| None),
+            "leave" => instance.cluster(false, &by).map(|()| None),
+            _ => instance.cancel(server, &by).map(|()| None),
+        }
+    }
+
+    /// Gives a configuration; whether it was accepted.
+    pub fn configure(&mut self, servers: Vec<Place>) -> bool {
+        tell(&Fact::Configuring { servers: named(&servers) });
+        let accepted = self.instance.configure(&configuration(self.folder, &servers).to_string(), false).is_ok();
+        tell(&Fact::Configured { accepted });
+        if accepted {
+            self.servers = servers;
+        }
+        accepted
+    }
+
+    /// Whether all servers are there.
+    pub fn has_all(&self) -> bool {
+        self.servers.len() == ALL.len()
+    }
+
+    /// All servers, each where it is.
+    pub fn with_all(&self) -> Vec<Place> {
+        let here = |id: &&str| self.servers.iter().find(|(known, _)| known == id).cloned();
+        ALL.iter().map(|id| here(id).unwrap_or_else(|| place(id, false))).collect()
+    }
+
+    /// The server that comes and goes does, or the one that moves does.
+    fn configure_anew(&mut self, comes_or_goes: bool) {
+        let mut servers = self.with_all();
+        if comes_or_goes && self.has_all() {
+            servers.pop();
+        } else if !comes_or_goes {
+            let is_moved = servers.contains(&place(MOVES, true));
+            servers.iter_mut().filter(|(id, _)| id == MOVES).for_each(|it| *it = place(MOVES, !is_moved));
+            servers.truncate(self.servers.len());
+        }
+        self.configure(servers);
+    }
+}
+
+/// Does one thing after another, until it is killed.
+fn act(doer: &mut Doer<'_>, seed: u64) -> Result<()> {
+    let mut rng = Rng::with_seed(seed);
+    let began = Instant::now();
+    while began.elapsed() < OVERLOOKED {
+        let id = ALL[rng.usize(0..ALL.len())];
+        // What is refused, and whether it may be, is the checker's to say.
+        match rng.u32(0..100) {
+            0..14 => _ = doer.call("takeover", id),
+            14..25 => _ = doer.call("restore", id),
+            25..30 => _ = doer.call("cancel", id),
+            30..42 => _ = doer.call("authorize", id),
+            42..47 => _ = doer.call("deauthorize", id),
+            47..62 => _ = doer.call("backup", id),
+            62..65 => _ = doer.call("backup_all", ""),
+            65..69 => _ = doer.call(JOIN, ""),
+            69..73 => _ = doer.call("join", ""),
+            73..74 => _ = doer.call("leave", ""),
+            74..85 => report(doer.instance, id, rng.u8(0..4) == 0)?,
+            85..90 => doer.configure_anew(rng.bool()),
             _ => std::thread::sleep(Duration::from_micros(rng.u64(0..2_000))),
         }
     }
     bail!("nobody killed it")
 }
 
-fn answer(instance: &Instance, op: u64, ok: bool) {
-    tell(&Fact::Answering { op, ok });
-    let outcome = if ok { abi::VMSF_OUTCOME_OK } else { abi::VMSF_OUTCOME_FAILED };
-    tell(&match instance.complete(op, outcome, "", &[]) {
-        Ok(()) => Fact::Answered { op },
-        Err(error) => Fact::AnswerRefused { op, error: error.name },
-    });
+/// A message of a server, heard just now or so long ago that it has failed since.
+fn report(instance: &Instance, id: &str, long_ago: bool) -> Result<()> {
+    let Ok(server) = instance.server(id) else { return Ok(()) };
+    let at = if long_ago { instance.now_ns()?.saturating_sub(LONG_AGO_NS).max(1) } else { 0 };
+    // A list that is full says so; the newest is kept.
+    let _ = instance.notify(server, abi::VMSF_NOTIFY_KEEP_ALIVE, at);
+    Ok(())
 }

@@ -1,34 +1,53 @@
 //! The kill storm: a real host process is killed with SIGKILL at random instants, started again each time on the same state directory, and
 //! at the end nothing may be lost, doubled or damaged.
 //!
-//! `host` is one life, `fact` what it tells, `check` what has to hold over all of them. The instants come from the seed; what exactly they
-//! hit is the machine's to say, so a failure keeps its folder with all facts.
+//! `host` is one life, `work` what it does when the plugin asks, `last` the end of the last one; `fact` is what they tell; `check` is what has to
+//! hold over all of them, with `access` and `ledger`, and `disk` what has to lie there at the end. The instants come from the seed; what exactly
+//! they hit is the machine's to say, so a failure keeps its folder with all facts. One kill in three comes at any instant from the start of the
+//! process on, the others in turn while a call, a reconfiguration or an operation of each `kind` goes on; that each was hit is checked, too.
 
+mod access;
 pub mod check;
+mod disk;
 pub mod fact;
 pub mod host;
+pub mod kind;
+mod last;
+mod ledger;
+mod work;
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use fastrand::Rng;
 use serde_json::json;
 
 use self::check::Checker;
 pub use self::host::LifeArgs;
+use self::kind::Kind;
 pub use crate::commands::{BAD, MISSED, OK};
 use crate::plugin;
 
-/// A life is killed at the latest so long after its start.
-const LONGEST_LIFE_MS: u64 = 150;
+/// A life that is killed at any instant is killed at the latest so long after its start.
+const LONGEST_LIFE: Duration = Duration::from_millis(150);
+/// One that is killed while something goes on waits for that so long.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// And is killed at the latest so long after it began.
+const LONGEST_AIM: Duration = Duration::from_millis(10);
 /// The last life ends by itself, within this.
-const LAST_LIFE: Duration = Duration::from_secs(60);
+const LAST_LIFE: Duration = Duration::from_secs(300);
 /// Progress is shown at least so often.
 const SHOWN_EVERY: u32 = 50;
+/// How many kills there are for each one that has to hit each kind.
+const KILLS_FOR_ONE: u32 = 100;
+/// `backups_kept` of the storm.
+const KEPT: usize = 3;
 
 /// Kill a real host with SIGKILL again and again, start it again each time, and check that nothing is lost
 #[derive(Debug, Clone, clap::Args)]
@@ -71,19 +90,15 @@ pub fn run(args: &StormArgs) -> u8 {
 fn storm(args: &StormArgs) -> Result<u8> {
     let library = plugin::find(args.library.as_deref())?;
     let folder = tempfile::Builder::new().prefix("vms-failover-storm-").tempdir()?;
-    let state = folder.path().join("state");
+    fs::create_dir(folder.path().join("backups"))?;
     let mut facts = fs::File::create(folder.path().join("facts.jsonl"))?;
-    let (mut rng, mut checker, began) = (fastrand::Rng::with_seed(args.seed), Checker::default(), Instant::now());
+    let (mut rng, mut checker, began) = (Rng::with_seed(args.seed), Checker::default(), Instant::now());
     for kill in 1..=args.kills + 1 {
         let last = kill > args.kills;
-        let life = LifeArgs { folder: state.clone(), seed: rng.u64(..), library: library.clone(), last };
-        let span = if last { LAST_LIFE } else { Duration::from_micros(rng.u64(0..LONGEST_LIFE_MS * 1000)) };
-        let told = one_life(&life, span, last)?;
+        let life = LifeArgs { folder: folder.path().into(), seed: rng.u64(..), library: library.clone(), last };
+        let aim = if last { Aim::at_nothing() } else { Aim::of(kill, &mut rng) };
         checker.begin_life();
-        for line in told {
-            writeln!(facts, "{line}")?;
-            checker.take(serde_json::from_str(&line).with_context(|| format!("no fact: {line}"))?);
-        }
+        live(&life, aim, &mut Ear { checker: &mut checker, facts: &mut facts })?;
         if !checker.faults().is_empty() {
             break;
         }
@@ -93,47 +108,117 @@ fn storm(args: &StormArgs) -> Result<u8> {
     if faults.is_empty() {
         checker.end();
         faults = checker.faults().to_vec();
-        faults.extend(left_over(&state)?.into_iter().map(|file| format!("{file} was left over")));
+        faults.extend(disk::faults(folder.path(), &checker)?);
+        faults.extend(not_hit(&checker, args.kills));
     }
     report(args, &checker, &faults, began.elapsed());
     if faults.is_empty() {
         return Ok(OK);
     }
     let kept = folder.keep();
-    let _ = writeln!(io::stderr(), "the state directory and all facts are kept in {}", kept.display());
+    let _ = writeln!(io::stderr(), "everything, with all facts, is kept in {}", kept.display());
     Ok(MISSED)
 }
 
-/// Starts a life, ends it after so long (the last one ends by itself), and gives the lines that it told.
-fn one_life(life: &LifeArgs, span: Duration, last: bool) -> Result<Vec<String>> {
+/// When a life is killed.
+#[derive(Debug, Clone, Copy)]
+struct Aim {
+    /// While this goes on; none: whatever goes on.
+    kind: Option<Kind>,
+    /// So long after the start, or after it was seen to go on.
+    after: Duration,
+    /// At the latest so long after the start.
+    latest: Duration,
+}
+
+impl Aim {
+    fn of(kill: u32, rng: &mut Rng) -> Self {
+        // A kill before the host has told anything needs no aim.
+        let kinds = &Kind::ALL[1..];
+        if kill.is_multiple_of(3) {
+            let after = LONGEST_LIFE.mul_f64(rng.f64());
+            return Self { kind: None, after, latest: after };
+        }
+        let turn = (kill - kill / 3 - 1) as usize;
+        let after = LONGEST_AIM.mul_f64(rng.f64());
+        Self { kind: Some(kinds[turn % kinds.len()]), after, latest: LONGEST_WAIT }
+    }
+
+    fn at_nothing() -> Self {
+        Self { kind: None, after: LAST_LIFE, latest: LAST_LIFE }
+    }
+}
+
+/// What is done with each line that a life tells.
+struct Ear<'a> {
+    checker: &'a mut Checker,
+    facts: &'a mut fs::File,
+}
+
+impl Ear<'_> {
+    fn take(&mut self, line: &str) -> Result<()> {
+        writeln!(self.facts, "{line}")?;
+        self.checker.take(serde_json::from_str(line).with_context(|| format!("no fact: {line}"))?);
+        Ok(())
+    }
+
+    /// Until it is time to kill, or nobody tells any more.
+    fn listen(&mut self, lines: &Receiver<String>, mut aim: Aim) -> Result<()> {
+        let began = Instant::now();
+        let mut seen: Option<Instant> = None;
+        loop {
+            if let Some(kind) = aim.kind {
+                let goes_on = self.checker.in_flight().contains(&kind);
+                // It was over too soon: the next one is not given so long.
+                aim.after = if seen.is_some() && !goes_on { aim.after / 2 } else { aim.after };
+                seen = goes_on.then(|| seen.unwrap_or_else(Instant::now));
+            }
+            let since = if aim.kind.is_some() { seen } else { Some(began) };
+            let latest = began + aim.latest;
+            let due = since.map_or(latest, |since| (since + aim.after).min(latest));
+            match lines.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.take(&line)?,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Starts a life, ends it (the last one ends by itself), and takes in what it tells.
+fn live(life: &LifeArgs, aim: Aim, ear: &mut Ear<'_>) -> Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("storm-host").arg("--folder").arg(&life.folder).arg("--library").arg(&life.library);
     command.arg(format!("--seed={}", life.seed)).stdin(Stdio::piped()).stdout(Stdio::piped());
-    if last {
+    if life.last {
         command.arg("--last");
     }
     let mut child = command.spawn().context("cannot start a host")?;
     let told = child.stdout.take().context("no standard output")?;
-    // Cut lines are no facts: a host that is killed while it writes has not told it.
-    let reader = thread::spawn(move || {
-        let mut lines = Vec::new();
-        let mut told = BufReader::new(told);
-        let mut line = String::new();
-        while told.read_line(&mut line).is_ok_and(|read| read > 0) && line.ends_with('\n') {
-            lines.push(line.trim_end().to_owned());
-            line.clear();
-        }
-        lines
-    });
-    if last {
-        wait(&mut child, span);
-    } else {
-        thread::sleep(span);
+    let (send, lines) = mpsc::channel();
+    let reader = thread::spawn(move || read(told, &send));
+    let heard = ear.listen(&lines, aim);
+    if life.last {
+        wait(&mut child, LAST_LIFE);
     }
     // SIGKILL. One that has ended already is no error.
     let _ = child.kill();
     child.wait().context("cannot wait for a host")?;
+    heard?;
+    lines.iter().try_for_each(|line| ear.take(&line))?;
+    if !life.last {
+        ear.checker.killed();
+    }
     reader.join().map_err(|_| anyhow!("the reader panicked"))
+}
+
+/// Cut lines are no facts: a host that is killed while it writes has not told it.
+fn read(told: impl Read, send: &Sender<String>) {
+    let mut told = BufReader::new(told);
+    let mut line = String::new();
+    while told.read_line(&mut line).is_ok_and(|read| read > 0) && line.ends_with('\n') {
+        let _ = send.send(line.trim_end().to_owned());
+        line.clear();
+    }
 }
 
 fn wait(child: &mut Child, most: Duration) {
@@ -143,18 +228,12 @@ fn wait(child: &mut Child, most: Duration) {
     }
 }
 
-/// Temporary files, at any depth.
-fn left_over(directory: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.extend(left_over(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "tmp") {
-            found.push(path.display().to_string());
-        }
-    }
-    Ok(found)
+/// Kinds that too few kills have hit: then the storm says too little.
+fn not_hit(checker: &Checker, kills: u32) -> Vec<String> {
+    let least = 1 + kills / KILLS_FOR_ONE;
+    let hits = |kind: &Kind| checker.figures.hits.get(kind).copied().unwrap_or(0);
+    let few = Kind::ALL.iter().filter(|kind| hits(kind) < least);
+    few.map(|kind| format!("{} kills hit {}, at least {least} should", hits(kind), kind.name())).collect()
 }
 
 fn show_progress(kill: u32, kills: u32, checker: &Checker) {
@@ -179,9 +258,11 @@ fn report(args: &StormArgs, checker: &Checker, faults: &[String], took: Duration
         json!({ "kills": args.kills, "seed": args.seed, "seconds": took.as_secs(), "figures": figures, "faults": faults })
             .to_string()
     } else if faults.is_empty() {
+        let hits: Vec<String> = figures.hits.iter().map(|(kind, hits)| format!("{} {hits}", kind.name())).collect();
         format!(
             "{} kills in {} s (seed {}): {} calls, {} answers, {} configurations accepted; {} operations begun, {} begun again; \
-             {} log entries. Nothing lost, doubled, damaged or left over.",
+             {} backups published; {} tokens handed on; {} log entries.\nIn flight at the kill: {}.\n\
+             Nothing lost, doubled, damaged or left over.",
             args.kills,
             took.as_secs(),
             args.seed,
@@ -190,7 +271,10 @@ fn report(args: &StormArgs, checker: &Checker, faults: &[String], took: Duration
             figures.configured,
             figures.begun,
             figures.resumed,
-            figures.logged
+            figures.published,
+            figures.tokens,
+            figures.logged,
+            hits.join(", ")
         )
     } else {
         format!("FAILED (seed {}):\n  {}", args.seed, faults.join("\n  "))

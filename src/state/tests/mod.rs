@@ -9,6 +9,7 @@ use serde_json::json;
 use super::*;
 
 mod damage;
+mod documents;
 mod kills;
 mod refusals;
 pub mod steps;
