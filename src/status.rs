@@ -45,6 +45,8 @@ pub struct Picture<'a> {
     pub host_slow: bool,
     /// Part of the cluster.
     pub joined: bool,
+    /// The host makes it part of the cluster; with thousandths done and the host's words.
+    pub joining: Option<(Operation, Option<(u32, String)>)>,
     /// What it does now.
     pub mode: TakeoverState,
     /// The server that holds the slot.
@@ -97,7 +99,7 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<&'a str>,
     queue: Vec<&'a str>,
-    cluster: Cluster,
+    cluster: Cluster<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backups: Option<Backups>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,8 +109,10 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
-struct Cluster {
+struct Cluster<'a> {
     joined: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<Running<'a>>,
 }
 
 #[derive(Serialize)]
@@ -243,6 +247,7 @@ impl<'a> Picture<'a> {
             state_writable: false,
             host_slow: false,
             joined: false,
+            joining: None,
             mode: TakeoverState::None,
             holder: None,
             queue: Vec::new(),
@@ -264,7 +269,10 @@ impl<'a> Picture<'a> {
             mode: mode(self.mode),
             holder: self.holder.as_deref(),
             queue: self.queue.iter().map(AsRef::as_ref).collect(),
-            cluster: Cluster { joined: self.joined },
+            cluster: Cluster {
+                joined: self.joined,
+                operation: self.joining.as_ref().map(|(op, progress)| self.running(op, progress.as_ref())),
+            },
             backups: self.backups_left.map(|(daily, left)| Backups { daily, left }),
             next_daily_backup: self.next_daily_ms.map(utc),
             alarms: [(self.host_slow, "host_slow"), (self.clock_jumped, Alarm::ClockJump.code())]
@@ -292,7 +300,7 @@ impl<'a> Picture<'a> {
             authorized: view.authorized,
             backup: view.backup,
             last_backup: view.last_backup.as_ref().map(last_backup),
-            operation: view.operation.as_ref().filter(|op| !op.kind.moves_slot()).map(|op| self.running(op, server)),
+            operation: self.running_of(server, false),
             takeover: self.takeover(server),
             waits_for_operator: view.waits_for_operator,
             alarms: view.alarms.iter().copied().map(Alarm::code).collect(),
@@ -322,18 +330,24 @@ impl<'a> Picture<'a> {
             attempt: view.attempt,
             place: server.place,
             not_before: view.not_before.map(|at| self.future(at)),
-            operation: view.operation.as_ref().filter(|op| op.kind.moves_slot()).map(|op| self.running(op, server)),
+            operation: self.running_of(server, true),
         }
     }
 
-    fn running<'b>(&self, operation: &'b Operation, server: &'b Portrait<'a>) -> Running<'b> {
+    fn running_of<'b>(&self, server: &'b Portrait<'a>, moves_slot: bool) -> Option<Running<'b>> {
+        let operation = server.view.operation.as_ref().filter(|operation| operation.kind.moves_slot() == moves_slot)?;
+        Some(self.running(operation, server.progress.as_ref()))
+    }
+
+    fn running<'b>(&self, operation: &'b Operation, progress: Option<&'b (u32, String)>) -> Running<'b> {
+        let deadline = self.monitoring && operation.may_be_overdue();
         Running {
             op: operation.id,
             operation: operation.kind.name(),
             actor: operation.actor.name(),
             resumed: operation.resumed,
-            deadline: self.monitoring.then(|| self.future(operation.deadline)),
-            progress: server.progress.as_ref().map(|(permille, text)| Progress { permille: *permille, text }),
+            deadline: deadline.then(|| self.future(operation.deadline)),
+            progress: progress.map(|(permille, text)| Progress { permille: *permille, text }),
         }
     }
 

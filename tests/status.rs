@@ -2,39 +2,15 @@
 
 #[path = "support/rig.rs"]
 mod rig;
+#[path = "support/schema.rs"]
+mod schema;
 
 use std::path::Path;
 use std::time::Instant;
 
-use jsonschema::Validator;
-use rig::{Callback, KEEP_ALIVE, Rig, SECOND, abi, call, config, expect};
+use rig::{Callback, KEEP_ALIVE, Rig, SECOND, abi, call, config, expect, placed};
+use schema::{schema, validate};
 use serde_json::{Value, json};
-
-/// A published schema lets keys be added; here a key that it does not describe is a fault.
-fn schema(name: &str) -> Validator {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/schema").join(name);
-    let mut schema = serde_json::from_str(&std::fs::read_to_string(path).expect("the schema")).expect("JSON");
-    close(&mut schema);
-    jsonschema::validator_for(&schema).expect("a schema")
-}
-
-fn close(schema: &mut Value) {
-    if schema["type"] == "object" && schema["properties"].is_object() {
-        schema["additionalProperties"] = false.into();
-    }
-    match schema {
-        Value::Object(map) => map.values_mut().for_each(close),
-        Value::Array(list) => list.iter_mut().for_each(close),
-        _ => {}
-    }
-}
-
-#[track_caller]
-fn validate(schema: &Validator, value: &Value) {
-    let faults: Vec<String> =
-        schema.iter_errors(value).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
-    assert!(faults.is_empty(), "{faults:#?} in {value:#}");
-}
 
 fn text(rig: &Rig, server: u64) -> String {
     rig::text(|buf, cap, len| call!(status(rig.p, server, buf, cap, len))).expect("the status")
@@ -67,7 +43,7 @@ fn drive(rig: &Rig, to: u64) {
         expect(code, abi::VMSF_OK, next);
         next = asked;
     }
-    expect(rig.poll(to).0, abi::VMSF_OK, to);
+    rig.settle(to);
 }
 
 fn op(rig: &Rig, wanted: u32) -> u64 {
@@ -83,22 +59,28 @@ fn a_fresh_instance_is_stopped_and_knows_nothing_yet() {
     let rig = Rig::new(true, &["a", "b"]);
     let fresh = status(&rig);
     assert_eq!((&fresh["state"], &fresh["mode"]), (&json!("stopped"), &json!("standby")));
-    assert_eq!(fresh["taken_as_given"], json!(["cluster", "authorized", "backup"]));
+    assert_eq!(fresh["cluster"], json!({ "joined": false }));
     let a = &fresh["servers"][0];
     assert_eq!((&a["id"], &a["name"], &a["health"]), (&json!("a"), &json!("Recorder a"), &json!("unknown")));
     assert_eq!(a["next"], "nothing before start");
-    assert_eq!(a["ready"], json!({ "ready": false, "reasons": ["not_running"] }));
+    let lacks = ["not_running", "not_in_cluster", "not_authorized", "no_backup"];
+    assert_eq!(a["ready"], json!({ "ready": false, "reasons": lacks }));
+    assert_eq!(json!([a["authorized"], a["backup"], a.get("last_backup")]), json!([false, false, null]));
     expect(rig.start(), abi::VMSF_OK, "start");
     assert_eq!(status(&rig)["servers"][0]["next"], "nothing before the first poll");
     expect(rig.poll(SECOND).0, abi::VMSF_OK, "poll");
+    assert_eq!(status(&rig)["servers"][1]["ready"], json!({ "ready": false, "reasons": lacks[1..] }));
+    rig.prepare();
     let running = status(&rig);
-    assert_eq!(running["state"], "running");
-    assert_eq!(running["servers"][1]["ready"], json!({ "ready": true, "reasons": [] }));
+    assert_eq!((&running["state"], &running["cluster"]), (&json!("running"), &json!({ "joined": true })));
+    let b = &running["servers"][1];
+    assert_eq!(b["ready"], json!({ "ready": true, "reasons": [] }));
+    assert_eq!(json!([b["authorized"], b["backup"]]), json!([true, true]));
 }
 
 #[test]
 fn a_server_that_keeps_alive_shows_its_deadline_and_what_comes_then() {
-    let rig = Rig::running(true, &["a"]);
+    let rig = Rig::ready(true, &["a"]);
     let a = rig.server("a");
     let now = rig.now();
     rig.notify(a, abi::VMSF_NOTIFY_CONNECTED, now - 3 * SECOND);
@@ -132,6 +114,7 @@ fn from_failure_to_restore_the_status_tells_the_story() {
     let rig = Rig::with(true, &document);
     expect(rig.start(), abi::VMSF_OK, "start");
     expect(rig.poll(1_000 * SECOND).0, abi::VMSF_OK, "poll");
+    rig.prepare();
     let (a, b) = (rig.server("a"), rig.server("b"));
     rig.notify(a, abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
     rig.notify(b, abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
@@ -187,7 +170,7 @@ fn from_failure_to_restore_the_status_tells_the_story() {
 
 #[test]
 fn a_failed_attempt_a_cancelled_one_and_a_pending_configuration_are_shown() {
-    let rig = Rig::running(true, &["a"]);
+    let rig = Rig::ready(true, &["a"]);
     let a = rig.server("a");
     rig.notify(a, abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
     drive(&rig, 1_030 * SECOND);
@@ -210,7 +193,7 @@ fn a_failed_attempt_a_cancelled_one_and_a_pending_configuration_are_shown() {
 
 #[test]
 fn with_a_worker_the_status_knows_what_was_reported_before_it() {
-    let rig = Rig::running(false, &["a"]);
+    let rig = Rig::ready(false, &["a"]);
     for kind in [abi::VMSF_NOTIFY_CONNECTED, abi::VMSF_NOTIFY_STARTUP, abi::VMSF_NOTIFY_KEEP_ALIVE] {
         expect(rig.notify(rig.server("a"), kind, 0), abi::VMSF_OK, "notify");
     }
@@ -223,8 +206,168 @@ fn with_a_worker_the_status_knows_what_was_reported_before_it() {
     rig.probe.wait("keep_alive", |callback| callback.is("health", "keep_alive"));
 }
 
+/// The server a in the status.
+#[track_caller]
+fn first(rig: &Rig) -> Value {
+    status(rig)["servers"][0].clone()
+}
+
 #[test]
-fn configurations_and_log_entries_are_what_their_schemas_describe() {
+fn a_backup_is_shown_while_it_is_made_and_how_it_ended() {
+    let rig = Rig::ready(true, &["a", "b"]);
+    let a = rig.server("a");
+    let made = first(&rig)["last_backup"].clone();
+    assert_eq!(json!([made["result"], made["number"], made["size"]]), json!(["ok", 1, 8]));
+    expect(rig.backup(a).0, abi::VMSF_OK, "backup");
+    drive(&rig, 1_001 * SECOND);
+    let backup = op(&rig, abi::VMSF_OP_BACKUP);
+    expect(call!(progress(rig.p, backup, 500, c"half".as_ptr(), 4)), abi::VMSF_OK, "progress");
+    drive(&rig, 1_002 * SECOND);
+    let server = first(&rig);
+    let operation = &server["operation"];
+    assert_eq!(
+        json!([operation["op"], operation["operation"], operation["actor"]]),
+        json!([backup, "backup", "operator"])
+    );
+    assert_eq!(operation["progress"], json!({ "permille": 500, "text": "half" }));
+    // Named at second 1,000, asked then, with its whole time.
+    assert_eq!(operation["deadline"]["ns"], 1_600 * SECOND);
+    assert!(server["takeover"].get("operation").is_none(), "{server:#}");
+    // Answered, and being published: nothing is awaited from the host.
+    std::fs::write(rig_file(&rig), vec![1; 3 << 20]).unwrap();
+    expect(rig.complete(backup, abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
+    expect(rig.poll(1_002 * SECOND).0, abi::VMSF_OK, "poll");
+    let publishing = &first(&rig)["operation"];
+    assert_eq!((&publishing["op"], publishing.get("deadline")), (&json!(backup), None));
+    drive(&rig, 1_003 * SECOND);
+    let server = first(&rig);
+    assert_eq!((server.get("operation"), &server["last_backup"]["number"]), (None, &json!(2)));
+    assert_eq!((&server["last_backup"]["size"], &server["alarms"]), (&json!(3 << 20), &json!([])));
+    // One that fails: the good ones stay.
+    rig.probe.forget();
+    expect(rig.backup(a).0, abi::VMSF_OK, "backup");
+    drive(&rig, 1_004 * SECOND);
+    let json = br#"{"error":"no room"}"#;
+    let (text, len) = (json.as_ptr().cast(), json.len());
+    let op = op(&rig, abi::VMSF_OP_BACKUP);
+    expect(call!(complete(rig.p, op, 1, text, len, std::ptr::null(), 0)), abi::VMSF_OK, "complete");
+    drive(&rig, 1_005 * SECOND);
+    let server = first(&rig);
+    assert_eq!(json!([server["last_backup"]["result"], server["last_backup"]["error"]]), json!(["failed", "no room"]));
+    assert_eq!(
+        json!([server["backup"], server["alarms"], server["ready"]["ready"]]),
+        json!([true, ["backup_failed"], true])
+    );
+}
+
+/// Where the backup begun last is to be written.
+fn rig_file(rig: &Rig) -> std::path::PathBuf {
+    let files = rig.probe.seen().into_iter().filter_map(|callback| match callback {
+        Callback::Begin { json, .. } => Some(json["file"].as_str()?.into()),
+        _ => None,
+    });
+    files.last().expect("a backup")
+}
+
+#[test]
+fn backups_of_all_servers_and_the_next_daily_run_are_shown() {
+    let rig = Rig::ready(true, &["a", "b", "c"]);
+    assert_eq!((status(&rig).get("backups"), status(&rig).get("next_daily_backup")), (None, None));
+    expect(rig.backup(0).0, abi::VMSF_OK, "backup of all");
+    for left in [3, 2, 1] {
+        drive(&rig, rig.now());
+        assert_eq!(status(&rig)["backups"], json!({ "daily": false, "left": left }));
+        std::fs::write(rig_file(&rig), "settings").unwrap();
+        let begun = rig.probe.seen().into_iter().rev().find_map(|callback| match callback {
+            Callback::Begin { id, .. } => Some(id),
+            _ => None,
+        });
+        expect(rig.complete(begun.unwrap(), abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
+    }
+    drive(&rig, rig.now());
+    assert_eq!(status(&rig).get("backups"), None);
+    let daily = r#"{"set":{"daily_backup":true,"backup_time_utc":"02:00"}}"#;
+    expect(rig.edit(daily, 0).0, abi::VMSF_OK, "edit");
+    drive(&rig, 1_001 * SECOND);
+    assert_eq!(status(&rig)["next_daily_backup"], "2026-01-01T02:00:00.000Z");
+    // 2026-01-03T12:00:00Z, and then the day before the run: its date is not believed any more.
+    for (utc_ms, daily) in [(1_767_441_600_000, true), (1_767_182_400_000, false)] {
+        expect(call!(poll(rig.p, 1_001 * SECOND, utc_ms, &mut 0)), abi::VMSF_OK, "poll");
+        let shown = status(&rig);
+        let alarms = if daily { json!([]) } else { json!(["clock_jump"]) };
+        assert_eq!((&shown["backups"]["daily"], &shown["alarms"]), (&json!(true), &alarms));
+    }
+}
+
+#[test]
+fn joining_authorizing_and_deauthorizing_are_shown() {
+    let rig = Rig::running(true, &["a"]);
+    let json = br#"{"host":"management.example","actor":"eve"}"#;
+    let (text, len, secret) = (json.as_ptr().cast(), json.len(), b"x".as_ptr());
+    expect(call!(join_cluster(rig.p, text, len, secret, 1, std::ptr::null_mut())), abi::VMSF_OK, "join");
+    drive(&rig, 1_001 * SECOND);
+    let cluster = status(&rig)["cluster"].clone();
+    let operation = &cluster["operation"];
+    assert_eq!(
+        json!([cluster["joined"], operation["operation"], operation["actor"]]),
+        json!([false, "join_cluster", "eve"])
+    );
+    assert_eq!(operation["deadline"]["in_ms"], 59_000);
+    expect(rig.complete(op(&rig, abi::VMSF_OP_JOIN_CLUSTER), abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
+    drive(&rig, 1_002 * SECOND);
+    assert_eq!(status(&rig)["cluster"], json!({ "joined": true }));
+    expect(rig.authorize(rig.server("a"), b"x").0, abi::VMSF_OK, "authorize");
+    drive(&rig, 1_003 * SECOND);
+    assert_eq!(first(&rig)["operation"]["operation"], "authorize");
+    let op_id = op(&rig, abi::VMSF_OP_AUTHORIZE);
+    expect(rig::complete_with(rig.p, op_id, abi::VMSF_OUTCOME_OK, b"token"), abi::VMSF_OK, "complete");
+    drive(&rig, 1_004 * SECOND);
+    assert_eq!((first(&rig).get("operation"), &first(&rig)["authorized"]), (None, &json!(true)));
+    expect(rig.deauthorize(rig.server("a")).0, abi::VMSF_OK, "deauthorize");
+    drive(&rig, 1_005 * SECOND);
+    assert_eq!(first(&rig)["operation"]["operation"], "deauthorize");
+    expect(rig.stop(0), abi::VMSF_OK, "stop");
+    let stopped = first(&rig);
+    assert_eq!(
+        (&stopped["operation"]["operation"], stopped["operation"].get("deadline")),
+        (&json!("deauthorize"), None)
+    );
+}
+
+#[test]
+fn what_a_takeover_lacks_is_said_before_it_is_needed_and_when_it_is() {
+    let rig = Rig::running(true, &["a"]);
+    let a = rig.server("a");
+    rig.notify(a, abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
+    let says = |ending: &str| {
+        let next = first(&rig)["next"].as_str().unwrap().to_owned();
+        assert!(next.ends_with(ending), "{next}");
+    };
+    drive(&rig, 1_001 * SECOND);
+    says("then it is queued and cannot be taken over: this failover server is not part of the cluster");
+    expect(rig.cluster(true), abi::VMSF_OK, "cluster");
+    drive(&rig, 1_002 * SECOND);
+    says("then it is queued and cannot be taken over: it is not authorized");
+    rig.authorized(a);
+    says("then it is queued and cannot be taken over: it has no good backup");
+    drive(&rig, 1_030 * SECOND);
+    assert_eq!(first(&rig)["alarms"], json!(["takeover_blocked"]));
+    says("cannot be taken over: it has no good backup (place 1 of 1)");
+    expect(rig.cancel(a), abi::VMSF_OK, "cancel");
+    drive(&rig, 1_031 * SECOND);
+    says("waits for an operator: bring it back; it cannot be taken over: it has no good backup");
+    std::fs::create_dir_all(rig.config()["backup_directory"].as_str().unwrap()).unwrap();
+    rig.backed_up(a);
+    says("waits for an operator: take it over, or bring it back");
+    expect(rig.takeover(a).0, abi::VMSF_OK, "takeover");
+    expect(rig.poll(1_031 * SECOND).0, abi::VMSF_OK, "poll");
+    says("is taken over as soon as its newest backup is checked (place 1 of 1)");
+    drive(&rig, 1_031 * SECOND);
+    says("without an answer the attempt ends, and is tried again after a delay");
+}
+
+#[test]
+fn configurations_are_what_their_schema_describes() {
     let schema_of_configs = schema("config.json");
     for name in ["full.json", "minimal.json"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/config").join(name);
@@ -234,20 +377,8 @@ fn configurations_and_log_entries_are_what_their_schemas_describe() {
         validate(&schema_of_configs, &rig.config());
         expect(rig.configure(&example.to_string(), abi::VMSF_DRY_RUN).0, abi::VMSF_OK, name);
     }
-    let rig = Rig::running(true, &["a"]);
-    rig.notify(rig.server("a"), abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
-    rig.notify(rig.server("a"), abi::VMSF_NOTIFY_DISCONNECTED, 0);
-    drive(&rig, 1_030 * SECOND);
-    expect(rig.complete(op(&rig, abi::VMSF_OP_TAKEOVER), abi::VMSF_OUTCOME_FAILED), abi::VMSF_OK, "complete");
-    drive(&rig, 1_031 * SECOND);
-    expect(rig.takeover(rig.server("a")).0, abi::VMSF_OK, "takeover");
-    drive(&rig, 1_032 * SECOND);
-    let page = rig::text(|buf, cap, len| call!(log(rig.p, 0, 1_000, buf, cap, len))).expect("the log");
-    let page: Value = serde_json::from_str(&page).expect("JSON");
-    let entries = page["entries"].as_array().expect("a list");
-    assert!(entries.len() >= 6, "{page:#}");
-    let schema = schema("log-entry.json");
-    entries.iter().for_each(|entry| validate(&schema, entry));
+    let directory = tempfile::tempdir().unwrap();
+    validate(&schema_of_configs, &placed(&directory, &config(&["a"])));
 }
 
 #[test]

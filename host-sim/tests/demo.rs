@@ -154,6 +154,7 @@ fn it_plays_its_story_to_the_end_and_leaves_nothing() {
     assert_eq!(sorted, expected, "{reasons:?}");
     assert_setup(&lines);
     assert_story(&lines);
+    assert_killed_and_resumed(&lines, summary);
     assert_recordings(summary);
 }
 
@@ -189,6 +190,30 @@ fn assert_story(lines: &[Value]) {
     }
     let clients = lines.iter().filter(|line| line["kind"] == "client" && line["recorder"] == "failover");
     assert_eq!(clients.count(), 4);
+}
+
+/// The host is killed once, between the question and the answer, and a new process is asked for the same operation.
+fn assert_killed_and_resumed(lines: &[Value], summary: &Value) {
+    let kills = lines.iter().filter(|line| line["killed"] == "failover").count();
+    assert_eq!((kills, &summary["kills"]), (1, &Value::from(1)));
+    let (before, after) = lines.split_at(lines.iter().position(|line| line["killed"] == "failover").unwrap());
+    let asked = |line: &&Value| line["kind"] == "asked" && line["operation"] == "takeover";
+    let first = before.iter().rfind(asked).unwrap();
+    let answered = |line: &&Value| line["kind"] == "answered" && line["op"] == first["op"];
+    assert_eq!(before.iter().filter(answered).count(), 0, "answered before the kill");
+    let again: Vec<&Value> = after.iter().filter(asked).collect();
+    assert_eq!(again.len(), 1, "{again:?}");
+    for (line, resumed) in [(first, false), (again[0], true)] {
+        assert_eq!((&line["op"], &line["server"]), (&first["op"], &first["server"]));
+        assert_eq!(line["resumed"], resumed);
+    }
+    assert_eq!(summary["resumed"], Value::Array(vec![first["op"].clone()]));
+    assert_eq!(after.iter().filter(|line| is_taken_over(line)).count(), 1);
+    // Those that live find the new process by themselves.
+    let heard_again =
+        |id: &&str| after.iter().any(|it| it["server"] == *id && it["kind"] == "health" && it["to"] == "keep_alive");
+    let others = ["arena", "bridge", "campus", "depot"].into_iter().filter(|id| first["server"] != *id);
+    assert_eq!(others.filter(heard_again).count(), 3);
 }
 
 fn assert_recordings(summary: &Value) {

@@ -22,6 +22,10 @@ const LOOK_AGAIN: Span = Span::seconds(60);
 /// The wall clock is read at least so often for the daily run: it may be set at any time.
 const CLOCK_CHECK: Span = Span::seconds(60);
 const DAY_MS: i64 = 86_400_000;
+/// The end of the year 9999.
+pub(super) const LAST_UTC_MS: i64 = 253_402_300_799_999;
+/// A search that has not ended by then lets the next server have its turn: the volume of the backups may hang.
+pub(super) const SEARCH_LIMIT: Span = Span::seconds(60);
 
 /// What there is of a server's backups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -175,7 +179,7 @@ impl Engine {
 
     /// What there is of a server's backups, seen just now.
     pub(super) fn surveyed(&mut self, now: Mono, key: ServerKey, survey: Survey, found: bool, out: &mut Vec<Output>) {
-        let answers = found && self.examined == Some(key);
+        let answers = found && self.is_examined(key);
         if answers {
             self.examined = None;
             self.found = survey.newest.clone().map(|archive| (key, archive));
@@ -222,18 +226,29 @@ impl Engine {
         }
     }
 
+    pub(super) fn is_examined(&self, key: ServerKey) -> bool {
+        self.examined.is_some_and(|(examined, _)| examined == key)
+    }
+
+    /// Nobody knows when a search for a backup ends; what it finds in the end is news like any other.
+    pub(super) fn give_up_the_search(&mut self, now: Mono, out: &mut Vec<Output>) {
+        let Some((key, _)) = self.examined.filter(|(_, since)| *since + SEARCH_LIMIT <= now) else { return };
+        let why = format!("the search for a backup has not ended within {} s", SEARCH_LIMIT.whole_ms() / 1000);
+        self.surveyed(now, key, Survey { error: Some(why), ..Survey::default() }, true, out);
+    }
+
     /// Queued servers without a backup: somebody may have put one back.
     pub(super) fn look_for_backups(&mut self, now: Mono, out: &mut Vec<Output>) {
-        let lacking = |key: &ServerKey| self.get(*key).is_some_and(|server| !server.backups.good);
-        let lacking: Vec<ServerKey> = self.queue.iter().copied().filter(lacking).collect();
-        if lacking.is_empty() {
+        if self.queue.is_empty() {
             self.look_again_at = None;
             return;
         }
-        if self.look_again_at.get_or_insert(now + LOOK_AGAIN).0 > now.0 {
+        if *self.look_again_at.get_or_insert(now + LOOK_AGAIN) > now {
             return;
         }
         self.look_again_at = Some(now + LOOK_AGAIN);
+        let lacking = |key: &ServerKey| self.get(*key).is_some_and(|server| !server.backups.good);
+        let lacking: Vec<ServerKey> = self.queue.iter().copied().filter(lacking).collect();
         for key in lacking {
             out.push(Output::plain(Some(key), What::Files(Ask::Survey { thorough: false })));
         }
@@ -285,7 +300,8 @@ impl Engine {
             if !self.get(key).is_some_and(Server::is_backed_up_in_runs) {
                 continue;
             }
-            if self.operation_of(key).is_some() {
+            // One that is about to be taken over is soon left out.
+            if self.operation_of(key).is_some() || self.is_examined(key) {
                 busy.push_back(key);
                 continue;
             }

@@ -254,6 +254,10 @@ impl Engine {
                 desk.may_begin()
             }
             Command::Cancel { server, .. } => self.desk(*server, pending)?.expect(&[TakeoverState::Queued]),
+            // What it publishes may put in excess what the search is about to find.
+            Command::Backup { server, .. } if self.is_examined(*server) => {
+                Err(Refusal::WrongState(TakeoverState::Queued))
+            }
             Command::Backup { server, .. } => self.desk(*server, pending)?.may_back_up(),
             Command::BackupAll { .. } => self.accepts_backup_of_all(pending),
             Command::Authorize { server, .. } => self.desk(*server, pending)?.may_begin(),

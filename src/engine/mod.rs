@@ -67,8 +67,8 @@ pub struct Engine {
     /// Decided at rest: the host is asked at the start, for the first time.
     not_begun: BTreeSet<u64>,
     given_up: VecDeque<GivenUp>,
-    /// The server whose backup is being looked for, before it has the slot; and what was found, until the slot is given next.
-    examined: Option<ServerKey>,
+    /// The server whose backup is being looked for, before it has the slot, and since when; and what was found, until the slot is given next.
+    examined: Option<(ServerKey, Mono)>,
     found: Option<(ServerKey, Archive)>,
     /// When it is looked again whether queued servers without a backup have one.
     look_again_at: Option<Mono>,
@@ -222,7 +222,8 @@ impl Engine {
 
     /// The wall clock at this instant, in ms since 1970. It may be set at any time; nothing but the daily run goes by it.
     pub fn wall_clock_is(&mut self, now: Mono, utc_ms: i64) {
-        self.wall_clock = Some((now, utc_ms));
+        // Whatever a driving host says: what is outside the calendar is no date.
+        self.wall_clock = Some((now, utc_ms.clamp(0, backup::LAST_UTC_MS)));
     }
 
     fn utc_ms(&self, now: Mono) -> Option<i64> {
@@ -270,6 +271,7 @@ impl Engine {
         self.fail_the_silent(now, &due, out);
         self.give_up_the_overdue(now, out);
         self.restore_what_is_due(now, out);
+        self.give_up_the_search(now, out);
         self.look_for_backups(now, out);
         self.settle(now, out);
         self.go_by_the_clock(now, out);
@@ -292,7 +294,8 @@ impl Engine {
         }
         let overdue = self.operations.values().filter(|operation| operation.may_be_overdue());
         let overdue = overdue.map(|operation| operation.deadline).min();
-        let next = self.timers.next().into_iter().chain(overdue).chain(self.look_again_at).min();
+        let search = self.examined.map(|(_, since)| since + backup::SEARCH_LIMIT);
+        let next = self.timers.next().into_iter().chain(overdue).chain(self.look_again_at).chain(search).min();
         let next = next.map(|next| next.min(now + HEARTBEAT));
         // Nobody is declared failed by it, so a pause that it misses does no harm.
         next.into_iter().chain(self.next_by_the_clock(now)).min()
@@ -594,8 +597,8 @@ impl Operation {
         Output { server: self.server, actor: Some(self.actor.clone()), request: self.request, what }
     }
 
-    /// Its answer is the host's to give.
-    fn may_be_overdue(&self) -> bool {
+    /// Its answer is the host's to give, so its deadline counts.
+    pub fn may_be_overdue(&self) -> bool {
         !self.answered && self.stage != output::Stage::Publishing
     }
 }

@@ -312,7 +312,7 @@ impl Engine {
 
     /// Whoever was first still is while its backup is looked for, unless it is no candidate any more.
     fn keep_the_examined_first(&mut self) {
-        let Some(key) = self.examined else { return };
+        let Some((key, _)) = self.examined else { return };
         let candidate = self.queue.contains(&key) && self.block(key).is_none();
         if self.slot.is_none() && candidate && self.get(key).is_some_and(Server::ripe) {
             self.unsettled.mark(key);
@@ -347,10 +347,12 @@ impl Engine {
     /// Not before its backup was looked at: what was good yesterday may be gone.
     fn give_slot_to(&mut self, now: Mono, key: ServerKey, out: &mut Vec<Output>) {
         match self.found.take() {
+            // The host has answered what it does for the server, and the answer is on its way here: it is waited for.
+            _ if self.operation_of(key).is_some_and(|operation| operation.answered) => {}
             Some((of, archive)) if of == key => self.begin_takeover(now, key, archive, out),
-            _ if self.examined == Some(key) => {}
+            _ if self.is_examined(key) => {}
             _ => {
-                self.examined = Some(key);
+                self.examined = Some((key, now));
                 // Before the search: what a backup publishes meanwhile may put what is found in excess, and have it deleted.
                 self.supersede_for(now, key, out);
                 out.push(Output::plain(Some(key), What::Files(Ask::Find)));
@@ -491,7 +493,10 @@ impl Engine {
             (_, Outcome::Ok) => self.access_changed(&operation, out),
             (OperationKind::Authorize | OperationKind::Deauthorize | OperationKind::JoinCluster, _) => {}
         }
-        server.into_iter().for_each(|key| self.touch(key));
+        if let Some(key) = server {
+            self.unsettled.mark(key);
+            self.touch(key);
+        }
     }
 
     fn taken_over(&mut self, operation: Operation, out: &mut Vec<Output>) {

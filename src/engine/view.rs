@@ -5,7 +5,7 @@
 use super::Engine;
 use super::backup::LastBackup;
 use super::health::{EventKind, FailReason, Link, Phase};
-use super::output::{Actor, Alarm, Block, Operation, TakeoverState};
+use super::output::{Actor, Alarm, Block, Operation, OperationKind, TakeoverState};
 use super::policy::ServerKey;
 use super::restore::Stability;
 use super::takeover::Unsettled;
@@ -42,6 +42,8 @@ pub struct ServerView {
     pub way_back: WayBack,
     /// What a takeover lacks.
     pub block: Option<Block>,
+    /// Its newest backup is being checked, and then it has the slot.
+    pub examined: bool,
     /// The failover server can log in on it.
     pub authorized: bool,
     /// There is a good backup of its settings.
@@ -83,6 +85,7 @@ impl Default for ServerView {
             operation: None,
             way_back: WayBack::NeverDown,
             block: None,
+            examined: false,
             authorized: false,
             backup: false,
             last_backup: None,
@@ -136,6 +139,7 @@ impl Engine {
                 Stability::Reached => WayBack::Reached,
             },
             block: self.block(key),
+            examined: self.examined == Some(key),
             authorized: server.access.is_some(),
             backup: server.backups.good,
             last_backup: server.backups.last.clone(),
@@ -146,6 +150,11 @@ impl Engine {
     /// What the host, or the file worker, does for this server now: one thing at a time.
     pub(super) fn operation_of(&self, key: ServerKey) -> Option<Operation> {
         self.operations.values().find(|operation| operation.server == Some(key)).cloned()
+    }
+
+    /// The host makes this failover server part of the cluster.
+    pub fn joining(&self) -> Option<Operation> {
+        self.operations.values().find(|operation| operation.kind == OperationKind::JoinCluster).cloned()
     }
 
     /// Whether the alarm `clock_jump` stands, which is of no server.

@@ -696,9 +696,7 @@ impl Core {
             // One that a later poll brings, or takes, is not known here under this handle.
             let known = self.servers.by_key(*key).is_some_and(|entry| entry.named.handle == named.handle);
             let view = engine.view(*key).filter(|_| known).unwrap_or_default();
-            let op = view.operation.as_ref().map(|operation| operation.id);
-            let progress = self.progress.as_ref().filter(|(of, ..)| Some(*of) == op);
-            let progress = progress.map(|(_, permille, text)| (*permille, text.clone()));
+            let progress = view.operation.as_ref().and_then(|operation| self.progress_of(operation.id));
             Portrait { id: &named.id, name, place: places.get(key).copied().filter(|_| known), view, progress }
         };
         Picture {
@@ -709,6 +707,10 @@ impl Core {
             state_writable: self.write_again_at.is_none(),
             host_slow: self.host_is_slow,
             joined: engine.is_joined(),
+            joining: engine.joining().map(|operation| {
+                let progress = self.progress_of(operation.id);
+                (operation, progress)
+            }),
             mode: engine.slot().and_then(|key| engine.takeover_state(key)).unwrap_or_default(),
             holder: engine.slot().and_then(id),
             rules: Rules {
@@ -720,6 +722,11 @@ impl Core {
             queue: queue.into_iter().filter_map(id).collect(),
             ..Picture::blank(now.mono, now.utc_ms)
         }
+    }
+
+    fn progress_of(&self, op: u64) -> Option<(u32, String)> {
+        let told = self.progress.as_ref().filter(|(of, ..)| *of == op);
+        told.map(|(_, permille, text)| (*permille, text.clone()))
     }
 
     fn take_mail(&mut self, mailbox: &Mailbox, now: Now) {

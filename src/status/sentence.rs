@@ -34,7 +34,10 @@ pub fn next(picture: &Picture<'_>, server: &Portrait<'_>) -> String {
 fn by_itself(picture: &Picture<'_>, server: &Portrait<'_>) -> String {
     let view = &server.view;
     if view.phase == Phase::Failed {
-        return "waits for an operator: take it over, or bring it back".into();
+        return match view.block {
+            Some(block) => format!("waits for an operator: bring it back; it cannot be taken over: {}", lacks(block)),
+            None => "waits for an operator: take it over, or bring it back".into(),
+        };
     }
     let Some(deadline) = view.deadline else { return "nothing: it was never seen; send its first message".into() };
     let unless = match view.phase {
@@ -80,6 +83,7 @@ fn queued(picture: &Picture<'_>, server: &Portrait<'_>) -> String {
     }
     match view.block {
         Some(block) => format!("cannot be taken over: {} ({place})", lacks(block)),
+        None if view.examined => format!("is taken over as soon as its newest backup is checked ({place}){recovers}"),
         None => format!("is taken over when its turn comes ({place}){recovers}"),
     }
 }
@@ -101,7 +105,10 @@ fn taken_over(picture: &Picture<'_>, server: &Portrait<'_>) -> String {
             format!("is restored at {} if it keeps alive until then", clock(picture, at))
         }
         (WayBack::Reached, Some(retry)) => format!("the restore is tried again at {}", clock(picture, retry)),
-        (WayBack::Reached, None) => "is restored at once".into(),
+        (WayBack::Reached, None) => match &view.operation {
+            Some(operation) => format!("is restored once the {} that runs has ended", operation.kind.name()),
+            None => "is restored at once".into(),
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::engine::health::{FailReason, Phase};
-use crate::engine::output::{Actor, Block};
+use crate::engine::output::{Actor, Block, OperationKind, Stage, With};
 use crate::engine::view::WayBack;
 use crate::time::SECOND_NS;
 
@@ -67,12 +67,52 @@ fn the_queue_says_whose_turn_it_is() {
     says(&picture(), by_hand, "is taken over when its turn comes (place 1 of 1)");
     let blocked = ServerView { block: Some(Block::StateNotWritable), ..failed.clone() };
     says(&picture(), blocked, "cannot be taken over: the state directory cannot be written (place 1 of 1)");
+    let examined = ServerView { examined: true, ..failed.clone() };
+    says(&picture(), examined, &format!("is taken over as soon as its newest backup is checked (place 1 of 1){unless}"));
     let back = ServerView { phase: Phase::Started, deadline: alive().deadline, ..failed };
     says(
         &picture(),
         back,
         "keeps its place in the queue (place 1 of 1); fails at 23:59:30 UTC unless a keep-alive comes",
     );
+}
+
+#[test]
+fn who_waits_for_an_operator_is_told_what_an_operator_can_do() {
+    let failed = ServerView { phase: Phase::Failed, deadline: None, waits_for_operator: true, ..alive() };
+    says(&picture(), failed.clone(), "waits for an operator: take it over, or bring it back");
+    let blocked = ServerView { block: Some(Block::NotAuthorized), ..failed };
+    says(&picture(), blocked, "waits for an operator: bring it back; it cannot be taken over: it is not authorized");
+}
+
+fn backup(stage: Stage) -> Operation {
+    Operation {
+        id: 7,
+        kind: OperationKind::Backup,
+        server: None,
+        deadline: NOW + crate::time::Span::seconds(600),
+        attempt: 0,
+        reason: "operator",
+        actor: Actor::Operator("eve".into()),
+        request: Some(6),
+        resumed: false,
+        supersedes: Vec::new(),
+        with: With::Nothing,
+        stage,
+        answered: false,
+    }
+}
+
+#[test]
+fn a_deadline_is_shown_while_the_host_may_miss_it() {
+    for (stage, shown) in [(Stage::Preparing, true), (Stage::Asked, true), (Stage::Publishing, false)] {
+        let view = ServerView { operation: Some(backup(stage)), ..alive() };
+        let picture = Picture { servers: vec![portrait(view)], ..picture() };
+        let json: Value = serde_json::from_str(&picture.to_json()).unwrap();
+        let server = &json["servers"][0];
+        assert_eq!((server["operation"]["op"].as_u64(), server["takeover"].get("operation")), (Some(7), None));
+        assert_eq!(server["operation"].get("deadline").is_some(), shown, "{stage:?}");
+    }
 }
 
 #[test]
@@ -86,6 +126,8 @@ fn the_way_back_is_said_by_the_rules() {
     says(&picture(), taken(WayBack::Until(soon), None), until);
     says(&picture(), taken(WayBack::Reached, Some(soon)), "the restore is tried again at 23:59:05 UTC");
     says(&picture(), taken(WayBack::Reached, None), "is restored at once");
+    let busy = ServerView { operation: Some(backup(Stage::Asked)), ..taken(WayBack::Reached, None) };
+    says(&picture(), busy, "is restored once the backup that runs has ended");
     let mut by_hand = picture();
     by_hand.rules.automatic_restore = false;
     says(&by_hand, taken(WayBack::Reached, None), "it is back and stable: an operator can restore it");

@@ -21,6 +21,9 @@ pub const DEFAULT_PORT: u16 = 51410;
 /// The name of the failover server in recordings.
 pub const FAILOVER: &str = "failover";
 
+/// The failover host is killed in this takeover, the last: nobody else is lost then, whose time would begin anew.
+pub const KILLED_IN: usize = CAST.len();
+
 /// How a server is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

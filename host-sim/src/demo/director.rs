@@ -8,7 +8,7 @@ use std::net::SocketAddrV4;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
-use super::cast::{CAST, FAILOVER, FAILOVER_CLIENTS, Loss, Member};
+use super::cast::{CAST, FAILOVER, FAILOVER_CLIENTS, KILLED_IN, Loss, Member};
 use super::http;
 use super::recording::{gaps, segments};
 use super::server::Status;
@@ -65,7 +65,7 @@ fn entry(stage: &Stage, member: &Member, text: impl Into<String>) -> Entry {
 
 /// Starts everything; ends when every server lives, records, has let the failover server in, is backed up and answers clients.
 fn open(stage: &mut Stage) -> Result<()> {
-    stage.start_failover()?;
+    stage.start_failover(Some(KILLED_IN))?;
     let ready = |stage: &Stage| stage.world.plugin.is_some() && stage.world.joined;
     stage.until("the failover server is ready", A_WHILE_S, ready)?;
     for member in &CAST {
@@ -169,12 +169,33 @@ fn wait_for_takeover(stage: &mut Stage, turn: usize) -> Result<&'static Member> 
         let machine = stage.world.order.get(turn).and_then(|id| stage.world.machine(id))?;
         (machine.takeover == "taken_over").then_some(machine.member)
     };
-    stage.until("a server is taken over", limit_s, |stage| taken(stage).is_some())?;
+    stage.until("a server is taken over", limit_s, |stage| taken(stage).is_some() || half_taken(stage).is_some())?;
+    if let Some(member) = half_taken(stage) {
+        kill_the_host(stage, member)?;
+        stage.until("the takeover goes on to its end", A_WHILE_S, |stage| taken(stage).is_some())?;
+    }
     let member = taken(stage).context("nobody is taken over")?;
     let address = SocketAddrV4::new(FAILOVER_CLIENTS, stage.places.port);
     let at = look_as_client(stage, member, address, FAILOVER)?;
     stage.world.note(member.id, |machine| machine.clients.during = Some(at));
     Ok(member)
+}
+
+/// The server in whose takeover the failover host is to be killed, once it was asked and does that.
+fn half_taken(stage: &Stage) -> Option<&'static Member> {
+    let id = stage.world.order.get(KILLED_IN - 1)?;
+    let machine = stage.world.machine(id).filter(|machine| machine.stand_in.is_some())?;
+    (stage.world.kills == 0).then_some(machine.member)
+}
+
+/// The failover host is killed and started again; ends when the new process is ready.
+fn kill_the_host(stage: &mut Stage, member: &Member) -> Result<()> {
+    let text = format!("its host process is KILLED (SIGKILL) in the middle of {}'s takeover", member.name);
+    let told = Entry::new(stage.now_ms(), "story", text).as_(Severity::Warning).with("killed", FAILOVER);
+    stage.tell(&told)?;
+    stage.kill_failover(member)?;
+    stage.start_failover(None)?;
+    stage.until("the failover host is back", A_WHILE_S, |stage| stage.world.lives == 2)
 }
 
 /// Waits until the others have failed too and were said to be not covered.

@@ -50,18 +50,23 @@ pub struct FailoverArgs {
     /// The plugin library.
     #[arg(long)]
     pub library: PathBuf,
+    /// Do the takeover with this number, but never answer: the director kills this process in the middle of it.
+    #[arg(long)]
+    pub stall_in: Option<usize>,
 }
 
 impl FailoverArgs {
     /// The arguments as a command line, for a child of this process.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        vec![
+        let mut words = vec![
             format!("--clock={}", self.clock),
             format!("--folder={}", self.folder.display()),
             format!("--port={}", self.port),
             format!("--library={}", self.library.display()),
-        ]
+        ];
+        words.extend(self.stall_in.map(|number| format!("--stall-in={number}")));
+        words
     }
 }
 
@@ -130,12 +135,13 @@ fn create(
 ) -> Result<Instance> {
     let plugin = Plugin::load(&args.library)?;
     let pace = Pace::at(args.clock.speed());
+    // Once it has been given, the plugin keeps its configuration itself.
+    let config = (!args.folder.join("state").exists()).then(|| configuration(&args.folder, args.port, &pace));
     for folder in ["state", "backups", "store", "active"] {
         let folder = args.folder.join(folder);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    let config = configuration(&args.folder, args.port, &pace);
-    let mut options = CreateOptions::new(args.folder.join("state"), Some(config));
+    let mut options = CreateOptions::new(args.folder.join("state"), config);
     options.operations = Some(["takeover", "restore", "authorize", "backup"].map(str::to_owned).to_vec());
     let mode = if drives { Mode::HostDrives } else { Mode::Worker };
     let callbacks = Callbacks { reporter: reporter.clone(), jobs: Mutex::new(jobs.clone()), pulse: pulse.clone() };

@@ -3,7 +3,7 @@
 //! A failover server and four monitored recording servers run as child processes that speak over TCP on the loopback network,
 //! each machine at an address of its own. The failover host logs in at each and backs its settings up. One server crashes, one loses power, one is stopped and does not come back in time,
 //! one hangs. The plugin notices each by the right timer and has them taken over, one at a time; the originals come back and have
-//! their roles restored. Clients look on before, during and after. Time runs faster than life, and the same for all.
+//! their roles restored. In the middle of the last takeover the failover host is killed; a new process goes on. Clients look on before, during and after. Time runs faster than life, and the same for all.
 //!
 //! ```text
 //! director (this process)            story, clients, screen
@@ -81,7 +81,8 @@ pub enum Command {
 
 const HELP: &str = "\
 One server crashes, one loses power, one is stopped and does not come back in time, one hangs. Each is noticed by its timer,
-taken over while the others wait, and restored when it is back. Everything is removed at the end, also after Ctrl-C.
+taken over while the others wait, and restored when it is back. In the middle of the last takeover the failover host itself is
+killed and started again. Everything is removed at the end, also after Ctrl-C.
 
 Examples:
   host-sim demo

@@ -17,7 +17,11 @@ pub fn narrate(stamped: &Stamped, world: &World) -> Option<Entry> {
     let entry = |kind, text: String| Entry::new(at_ms, kind, text);
     Some(match &stamped.report {
         Report::Ready { plugin, address } => {
-            entry("ready", format!("has started the plugin {plugin}")).with("address", address.to_string())
+            let text = match world.lives {
+                0 | 1 => format!("has started the plugin {plugin}"),
+                _ => "is back: a new process, with the plugin on the same state directory".to_owned(),
+            };
+            entry("ready", text).with("address", address.to_string())
         }
         Report::Heard { sign: EventKind::KeepAlive, .. } => return None,
         Report::Heard { server, sign, detail } => {
@@ -26,9 +30,8 @@ pub fn narrate(stamped: &Stamped, world: &World) -> Option<Entry> {
         Report::Event { kind, severity, seq, entry, .. } => {
             event(at_ms, *kind, *severity, entry, world).with("seq", *seq).with("code", entry["code"].clone())
         }
-        Report::Asked { op, operation, server } => {
-            let text = format!("the plugin asks for operation {op}, {operation}");
-            entry("asked", text).of(server).quiet().with("op", *op).with("operation", operation.as_str())
+        Report::Asked { op, operation, server, resumed } => {
+            asked(at_ms, *op, operation, *resumed).of(server).with("op", *op).with("operation", operation.as_str())
         }
         Report::StandsIn { server, pid, address, backup, store } => {
             let text = format!("a stand-in runs with the settings of {}", file_name(backup));
@@ -74,6 +77,14 @@ fn heard(at_ms: u64, sign: EventKind, detail: Option<&str>, machine: Option<&Mac
     if quiet { entry.quiet() } else { entry }
 }
 
+fn asked(at_ms: u64, op: u64, operation: &str, resumed: bool) -> Entry {
+    let entry = |text: String| Entry::new(at_ms, "asked", text).with("resumed", resumed);
+    if resumed {
+        return entry(format!("the plugin goes on with the same {operation}: it asks for operation {op} again"));
+    }
+    entry(format!("the plugin asks for operation {op}, {operation}")).quiet()
+}
+
 fn answered(at_ms: u64, operation: &str, error: Option<&str>) -> Entry {
     match error {
         None => Entry::new(at_ms, "answered", format!("the {operation} is done")).quiet().with("outcome", "ok"),
@@ -98,7 +109,8 @@ fn event(at_ms: u64, kind: u32, severity: u32, entry: &Value, world: &World) -> 
         }
         (abi::VMSF_EVENT_BACKUP, Some(_)) if details["result"] == "ok" => backed_up(at_ms, details),
         (abi::VMSF_EVENT_LOG, None) if entry["code"] == "cluster" && details["joined"] == true => {
-            Entry::new(at_ms, "cluster", "has joined the cluster")
+            let told = Entry::new(at_ms, "cluster", "has joined the cluster");
+            if world.lives > 1 { told.quiet() } else { told }
         }
         (abi::VMSF_EVENT_ALARM, _) => {
             Entry::new(at_ms, "alarm", format!("ALARM: {}", text(entry))).as_(Severity::Alarm)
@@ -134,6 +146,7 @@ fn health(at_ms: u64, details: &Value, machine: &Machine, world: &World) -> Entr
     let (from, to) = (details["from"].as_str().unwrap_or_default(), details["to"].as_str().unwrap_or_default());
     let entry = match to {
         "failed" => failed(at_ms, machine, world),
+        "keep_alive" if machine.restored_ns.is_some() => Entry::new(at_ms, "health", "is heard again").quiet(),
         "keep_alive" if machine.returned_ns.is_some() => {
             let stable = duration(world.pace.restore_stable_s * 1000);
             let text = format!("lives again; has its role back once it has been stable for {stable}");

@@ -56,6 +56,8 @@ pub enum Report {
         operation: String,
         /// The server's id.
         server: String,
+        /// An earlier life of the host was asked for it already.
+        resumed: bool,
     },
     /// A stand-in for a lost server was started from its backup and answers.
     StandsIn {

@@ -215,7 +215,7 @@ pub fn reach(address: SocketAddrV4, server: &str, speaker: Speaker) -> Result<Tc
 /// The thread that sends startup, keep-alive and shutdown messages and does nothing else.
 struct LifeSigns {
     stop: mpsc::Sender<()>,
-    thread: std::thread::JoinHandle<io::Result<()>>,
+    thread: std::thread::JoinHandle<Result<()>>,
 }
 
 impl LifeSigns {
@@ -223,7 +223,9 @@ impl LifeSigns {
         let mut stream = reach(address, server, Speaker::Server)?;
         let (stop, stopped) = mpsc::channel();
         let (clock, every_ns) = (args.clock, args.keep_alive_ms * MS);
-        let thread = std::thread::spawn(move || send(&mut stream, clock, every_ns, &stopped));
+        let server = server.to_owned();
+        let anew = move || reach(address, &server, Speaker::Server);
+        let thread = std::thread::spawn(move || send(&mut stream, anew, clock, every_ns, &stopped));
         Ok(Self { stop, thread })
     }
 
@@ -234,17 +236,28 @@ impl LifeSigns {
     }
 }
 
-fn send(stream: &mut TcpStream, clock: SimClock, every_ns: u64, stop: &Receiver<()>) -> io::Result<()> {
+/// The failover host may go and come back: then the connection is made `anew`.
+fn send(
+    stream: &mut TcpStream,
+    anew: impl Fn() -> Result<TcpStream>,
+    clock: SimClock,
+    every_ns: u64,
+    stop: &Receiver<()>,
+) -> Result<()> {
     protocol::write(stream, &Message::Startup {})?;
     let mut due = clock.now_ns() + every_ns / 5;
     let mut number = 0;
     while matches!(stop.recv_timeout(clock.until(due)), Err(RecvTimeoutError::Timeout)) {
         number += 1;
-        protocol::write(stream, &Message::KeepAlive { number })?;
+        let message = Message::KeepAlive { number };
+        if protocol::write(stream, &message).is_err() {
+            *stream = anew()?;
+            protocol::write(stream, &message)?;
+        }
         due = (due + every_ns).max(clock.now_ns());
     }
     protocol::write(stream, &Message::ShutdownNormal {})?;
-    stream.shutdown(Shutdown::Write)
+    Ok(stream.shutdown(Shutdown::Write)?)
 }
 
 #[cfg(test)]

@@ -234,6 +234,10 @@ impl Stage {
                 Ok(())
             }
             News::FailoverGone if self.world.stopped => Ok(()),
+            News::FailoverGone if self.failover.is_none() => {
+                self.world.kills += 1;
+                Ok(())
+            }
             News::FailoverGone => bail!("the failover host has ended: {}", last_words(&self.places.log("failover"))),
             News::Supervisor(id, word) => self.take_word(id, &word),
             News::Interrupted(signal) => Err(Interrupted(signal).into()),
@@ -252,15 +256,16 @@ impl Stage {
         Ok(())
     }
 
-    /// Starts the failover host.
+    /// Starts the failover host; with `stall_in` it never answers the takeover with that number.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start_failover(&mut self) -> Result<()> {
+    pub fn start_failover(&mut self, stall_in: Option<usize>) -> Result<()> {
         let Places { port, library, .. } = self.places.clone();
         let folder = self.places.failover();
         std::fs::create_dir_all(&folder)?;
-        let args = FailoverArgs { parent: std::process::id(), clock: self.clock, folder, port, library };
+        let (parent, clock) = (std::process::id(), self.clock);
+        let args = FailoverArgs { parent, clock, folder, port, library, stall_in };
         let mut command = role("demo-failover", &self.places.log("failover"))?;
         let mut host = Process::start(command.args(args.words()).stdin(Stdio::piped()).stdout(Stdio::piped()))?;
         let (news, gone) = (self.post.clone(), self.post.clone());
@@ -271,6 +276,21 @@ impl Stage {
         });
         self.failover = Some(host);
         Ok(())
+    }
+
+    /// Kills the failover host; ends when it and its stand-in for this server are gone and its last reports are read.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill_failover(&mut self, member: &Member) -> Result<()> {
+        let mut host = self.failover.take().context("the failover host does not run")?;
+        process::signal(host.pid(), Signal::KILL)?;
+        host.wait(END)?;
+        let stand_in = self.world.machine(member.id).and_then(|machine| machine.stand_in.as_ref());
+        // The system kills it with its parent; its address is free once it is gone.
+        stand_in.map(|it| it.pid).into_iter().for_each(|pid| process::reap(pid, END));
+        let kills = self.world.kills + 1;
+        self.until("the failover host is gone", 60, |stage| stage.world.kills == kills)
     }
 
     /// Ends the failover host in good order; it must end well.

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::cast::{Loss, member};
+use super::cast::{KILLED_IN, Loss, member};
 use super::recording::Gaps;
 use super::timeline::{clock, duration, name, pace};
 use super::world::{Failure, Machine, World};
@@ -66,6 +66,10 @@ pub struct Summary {
     pub missing: Vec<String>,
     /// The order of the takeovers.
     pub order: Vec<&'static str>,
+    /// How often the failover host was killed.
+    pub kills: u32,
+    /// The operations that the plugin went on with after that.
+    pub resumed: Vec<u64>,
     /// How often the plugin had to move deadlines because it had not run in time.
     pub pauses: u32,
     /// How many times faster than life.
@@ -87,6 +91,9 @@ pub fn sum_up(world: &World, gaps: Vec<Vec<CameraGaps>>, now_ns: u64, trouble: O
     missing
         .extend(world.machines.iter().zip(&servers).flat_map(|(machine, server)| missing_of(world, machine, server)));
     missing.extend(missing_order(world));
+    if world.kills != 1 {
+        missing.push(format!("the failover host was killed {} times, not once", world.kills));
+    }
     if !world.joined {
         missing.push("the failover server has not joined the cluster".to_owned());
     }
@@ -99,6 +106,8 @@ pub fn sum_up(world: &World, gaps: Vec<Vec<CameraGaps>>, now_ns: u64, trouble: O
         ok: missing.is_empty(),
         missing,
         order: world.order.clone(),
+        kills: world.kills,
+        resumed: world.machines.iter().flat_map(|it| &it.asked).filter(|it| it.1).map(|it| it.0).collect(),
         pauses: world.pauses,
         speed: world.clock.speed(),
         simulated_ms,
@@ -136,6 +145,11 @@ fn missing_of(world: &World, machine: &Machine, server: &ServerSummary) -> Vec<S
         (machine.backed_up, "it was not backed up"),
         (machine.clients.before.is_some(), "no client was answered before it was lost"),
         (machine.taken_over_ns.is_some(), "it was not taken over"),
+        (machine.takeovers < 2, "it was taken over more than once"),
+        (
+            asked_as_it_must(world, machine),
+            "its takeover was not asked for once, and once more under the same id after the kill",
+        ),
         (machine.clients.during.is_some(), "no client was answered in its place"),
         (machine.returned_ns.is_some(), "it did not come back"),
         (machine.restored_ns.is_some(), "it was not restored"),
@@ -151,6 +165,16 @@ fn missing_of(world: &World, machine: &Machine, server: &ServerSummary) -> Vec<S
         }
     }
     missing.into_iter().map(|text| format!("{}: {text}", machine.member.name)).collect()
+}
+
+/// Once; the one in whose takeover the host was killed once more, with the same id.
+fn asked_as_it_must(world: &World, machine: &Machine) -> bool {
+    let killed = world.order.get(KILLED_IN - 1) == Some(&machine.member.id);
+    match machine.asked[..] {
+        [(_, false)] => !killed,
+        [(first, false), (again, true)] => killed && first == again,
+        _ => false,
+    }
 }
 
 fn missing_failure(world: &World, machine: &Machine) -> Vec<String> {
@@ -210,6 +234,12 @@ impl Summary {
         lines.push(String::new());
         let order: Vec<&str> = self.order.iter().map(|id| name(Some(id))).collect();
         lines.push(format!("One slot, one after another: {}.", order.join(", ")));
+        for op in &self.resumed {
+            let who = name(self.order.get(KILLED_IN - 1).copied());
+            lines.push(format!(
+                "Host killed in the middle of {who}'s takeover, which went on under the same id ({op})."
+            ));
+        }
         if self.pauses > 0 {
             lines.push(format!(
                 "The plugin was kept from running in time {} times and moved its deadlines.",
@@ -281,7 +311,11 @@ mod tests {
     /// A world in which everything went well.
     fn good() -> World {
         let mut world = World::new("0,60,0".parse().unwrap(), Pace::at(60));
-        for (machine, at_s) in world.machines.iter_mut().zip([360, 180, 365, 300]) {
+        world.kills = 1;
+        for ((op, machine), at_s) in (1..).zip(&mut world.machines).zip([360, 180, 365, 300]) {
+            machine.asked = vec![(op, false)];
+            machine.asked.extend((machine.member.id == "campus").then_some((op, true)));
+            machine.takeovers = 1;
             let failed_at_ns = at_s * SECOND;
             let (due_ns, told_ns) = (failed_at_ns, failed_at_ns + 12_300_000);
             let reason = machine.member.loss.reason().to_owned();
@@ -322,7 +356,9 @@ mod tests {
     #[test]
     fn each_thing_that_did_not_happen_is_named() {
         type Change = fn(&mut World, &mut Vec<Vec<CameraGaps>>);
-        let cases: [(Change, &str); 18] = [
+        let again = "its takeover was not asked for once, and once more under the same id after the kill";
+        let (arena, campus) = (format!("Arena: {again}"), format!("Campus: {again}"));
+        let cases: [(Change, &str); 23] = [
             (|w, _| w.machines[0].failures.clear(), "Arena: it failed 0 times, not once"),
             (
                 |w, _| w.machines[0].failures[0].reason = "x".into(),
@@ -333,6 +369,11 @@ mod tests {
             (|w, _| w.machines[0].failures[0].told_ns = 0, "Arena: its failure was told before it happened"),
             (|w, _| w.machines[1].authorized = false, "Bridge: the failover server was not let in there"),
             (|w, _| w.machines[1].backed_up = false, "Bridge: it was not backed up"),
+            (|w, _| w.machines[1].takeovers = 2, "Bridge: it was taken over more than once"),
+            (|w, _| w.machines[0].asked.push((1, true)), &arena),
+            (|w, _| _ = w.machines[2].asked.pop(), &campus),
+            (|w, _| w.machines[2].asked[1].0 = 77, &campus),
+            (|w, _| w.kills = 0, "the failover host was killed 0 times, not once"),
             (|w, _| w.joined = false, "the failover server has not joined the cluster"),
             (|w, _| w.machines[1].clients.before = None, "Bridge: no client was answered before it was lost"),
             (|w, _| w.machines[1].taken_over_ns = None, "Bridge: it was not taken over"),
@@ -381,6 +422,7 @@ Arena crashed (priority 10)
         assert!(text.starts_with(golden), "{text}");
         assert!(text.ends_with(
             "One slot, one after another: Bridge, Arena, Depot, Campus.\n\
+             Host killed in the middle of Campus's takeover, which went on under the same id (3).\n\
              10 min of simulated time in 10 s, 60 times faster than life."
         ));
     }

@@ -45,7 +45,6 @@ pub enum Word {
 pub fn run(supervisor: &SupervisorArgs) -> Result<()> {
     bind_to_parent(supervisor.args.parent)?;
     let Some(address) = supervisor.args.report_to else { bail!("no failover host to report to") };
-    let mut line = reach(address, &supervisor.server, Speaker::Supervisor)?;
     let mut command = std::process::Command::new(std::env::current_exe()?);
     command.args(["demo-server", "--parent"]).arg(std::process::id().to_string()).args(supervisor.args.words());
     // Of no use to the server: only the supervisor talks to the director.
@@ -55,6 +54,8 @@ pub fn run(supervisor: &SupervisorArgs) -> Result<()> {
     let status = server.child().wait().context("cannot wait for the server")?;
     let (code, signal) = (status.code(), status.signal());
     if !status.success() {
+        // Only now: the failover host may have gone and come back since the start.
+        let mut line = reach(address, &supervisor.server, Speaker::Supervisor)?;
         protocol::write(&mut line, &Message::Exited { code, signal })?;
     }
     say(&Word::Exited { code, signal })

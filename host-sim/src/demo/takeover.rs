@@ -104,6 +104,8 @@ pub struct Performer {
     caller: Caller,
     clock: SimClock,
     folder: PathBuf,
+    stall_in: Option<usize>,
+    takeovers: usize,
     reporter: Reporter,
     stand_ins: HashMap<String, StandIn>,
 }
@@ -112,7 +114,8 @@ impl Performer {
     /// A performer without stand-ins.
     #[must_use]
     pub fn new(caller: Caller, args: &FailoverArgs, reporter: Reporter) -> Self {
-        Self { caller, clock: args.clock, folder: args.folder.clone(), reporter, stand_ins: HashMap::new() }
+        let (clock, folder, stall_in) = (args.clock, args.folder.clone(), args.stall_in);
+        Self { caller, clock, folder, stall_in, takeovers: 0, reporter, stand_ins: HashMap::new() }
     }
 
     /// Does one job after another until told to stop; then no stand-in is left.
@@ -158,7 +161,8 @@ impl Performer {
             Err(e) => return self.complete(operation, Err(&format!("bad request: {e}")), ""),
         };
         let (op, server) = (operation.id, request.server.id.clone());
-        self.reporter.say(Report::Asked { op, operation: request.operation.clone(), server: server.clone() });
+        let (asked, resumed) = (request.operation.clone(), operation.flags & abi::VMSF_OP_RESUMED != 0);
+        self.reporter.say(Report::Asked { op, operation: asked, server: server.clone(), resumed });
         let mut token = String::new();
         let outcome = match operation.kind {
             abi::VMSF_OP_TAKEOVER => self.take_over(op, &request),
@@ -212,6 +216,10 @@ impl Performer {
         self.stand_ins.insert(server.clone(), StandIn { op, process });
         let backup = backup.clone();
         self.reporter.say(Report::StandsIn { server: server.clone(), pid, address, backup, store });
+        self.takeovers += 1;
+        while self.stall_in == Some(self.takeovers) {
+            std::thread::park();
+        }
         Ok(())
     }
 

@@ -31,6 +31,8 @@ pub struct Failure {
 /// The process that stood in for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandIn {
+    /// Its process id.
+    pub pid: u32,
     /// Where it answers clients.
     pub address: SocketAddrV4,
     /// The backup that its settings are from.
@@ -71,7 +73,11 @@ pub struct Machine {
     pub failures: Vec<Failure>,
     /// The plugin said that it waits, not covered.
     pub not_covered: bool,
-    /// When the plugin asked for the takeover.
+    /// Each time the plugin asked for its takeover: the operation's id, and whether it went on with it after a restart.
+    pub asked: Vec<(u64, bool)>,
+    /// How often the plugin said that it is taken over.
+    pub takeovers: u32,
+    /// When the plugin asked for the takeover first.
     pub begun_ns: Option<u64>,
     /// What stood in for it.
     pub stand_in: Option<StandIn>,
@@ -97,6 +103,8 @@ impl Machine {
             takeover: "none".to_owned(),
             failures: Vec::new(),
             not_covered: false,
+            asked: Vec::new(),
+            takeovers: 0,
             begun_ns: None,
             stand_in: None,
             taken_over_ns: None,
@@ -132,6 +140,10 @@ pub struct World {
     pub machines: Vec<Machine>,
     /// Who the plugin says it is, once the host is ready.
     pub plugin: Option<String>,
+    /// How often the host became ready.
+    pub lives: u32,
+    /// How often the director killed it.
+    pub kills: u32,
     /// The plugin knows that this failover server has joined the cluster.
     pub joined: bool,
     /// Whose takeovers the plugin asked for, in order.
@@ -150,7 +162,19 @@ impl World {
     pub fn new(clock: SimClock, pace: Pace) -> Self {
         let machines = CAST.iter().map(Machine::new).collect();
         let (order, faults) = (Vec::new(), Vec::new());
-        Self { clock, pace, machines, plugin: None, joined: false, order, pauses: 0, faults, stopped: false }
+        Self {
+            clock,
+            pace,
+            machines,
+            plugin: None,
+            lives: 0,
+            kills: 0,
+            joined: false,
+            order,
+            pauses: 0,
+            faults,
+            stopped: false,
+        }
     }
 
     /// The machine of a server.
@@ -163,14 +187,19 @@ impl World {
     pub fn take(&mut self, stamped: &Stamped) {
         let at = stamped.at_ns;
         match &stamped.report {
-            Report::Ready { plugin, .. } => self.plugin = Some(plugin.clone()),
+            Report::Ready { plugin, .. } => {
+                self.plugin = Some(plugin.clone());
+                self.lives += 1;
+            }
             Report::Heard { server, sign, .. } => {
                 self.note(server, |machine| _ = machine.heard.insert(*sign, at));
             }
             Report::Event { kind, mono_ns, entry, .. } => self.take_event(*kind, *mono_ns, at, entry),
-            Report::Asked { operation, server, .. } => self.take_asked(operation, server, at),
-            Report::StandsIn { server, address, backup, store, .. } => {
-                let stand_in = StandIn { address: *address, backup: backup.clone(), store: store.clone() };
+            Report::Asked { op, operation, server, resumed } if operation == "takeover" => {
+                self.take_asked(*op, server, *resumed, at);
+            }
+            Report::StandsIn { server, pid, address, backup, store } => {
+                let stand_in = StandIn { pid: *pid, address: *address, backup: backup.clone(), store: store.clone() };
                 self.note(server, |machine| machine.stand_in = Some(stand_in));
             }
             Report::Answered { server, operation, error: Some(error), .. } => {
@@ -178,7 +207,7 @@ impl World {
             }
             Report::Fault { text } => self.faults.push(text.clone()),
             Report::Stopped {} => self.stopped = true,
-            Report::Answered { .. } | Report::Log { .. } => {}
+            Report::Asked { .. } | Report::Answered { .. } | Report::Log { .. } => {}
         }
     }
 
@@ -189,14 +218,12 @@ impl World {
         }
     }
 
-    fn take_asked(&mut self, operation: &str, server: &str, at: u64) {
-        if operation != "takeover" {
-            return;
-        }
+    fn take_asked(&mut self, op: u64, server: &str, resumed: bool, at: u64) {
         let mut id = None;
         self.note(server, |machine| {
+            machine.asked.push((op, resumed));
             machine.begun_ns.get_or_insert(at);
-            id = Some(machine.member.id);
+            id = (!resumed).then_some(machine.member.id);
         });
         self.order.extend(id);
     }
@@ -220,6 +247,7 @@ impl World {
                 (machine.health, machine.health_since_ns) = (to, mono_ns);
             }),
             abi::VMSF_EVENT_TAKEOVER => self.note(&server, |machine| {
+                machine.takeovers += u32::from(to == "taken_over" && machine.takeover == "taking_over");
                 match (machine.takeover.as_str(), to.as_str()) {
                     ("taking_over", "taken_over") => _ = machine.taken_over_ns.get_or_insert(told_ns),
                     ("restoring", "none") => _ = machine.restored_ns.get_or_insert(told_ns),
@@ -308,14 +336,17 @@ mod tests {
         world.take(&event(1, abi::VMSF_EVENT_ALARM, 1, "not_covered", json!({})));
         world.take(&takeover(2, "none", "queued"));
         world.take(&takeover(3, "queued", "taking_over"));
-        let asked = Report::Asked { op: 1, operation: "takeover".into(), server: "arena".into() };
+        let asked = Report::Asked { op: 1, operation: "takeover".into(), server: "arena".into(), resumed: false };
         world.take(&Stamped { at_ns: 4, report: asked });
+        let again = Report::Asked { op: 1, operation: "takeover".into(), server: "arena".into(), resumed: true };
+        world.take(&Stamped { at_ns: 4, report: again });
         world.take(&takeover(5, "taking_over", "taken_over"));
         world.take(&health(6, "failed", "keep_alive"));
         world.take(&takeover(7, "taken_over", "restoring"));
         world.take(&takeover(8, "restoring", "none"));
         let arena = &world.machines[0];
         assert_eq!(world.order, ["arena"]);
+        assert_eq!((&arena.asked[..], arena.takeovers), (&[(1, false), (1, true)][..], 1));
         assert!(arena.not_covered);
         let instants = [arena.begun_ns, arena.taken_over_ns, arena.returned_ns, arena.restored_ns];
         assert_eq!(instants, [4, 5, 6, 8].map(Some));
