@@ -139,7 +139,7 @@ impl Engine {
                 Stability::Reached => WayBack::Reached,
             },
             block: self.block(key),
-            examined: self.examined == Some(key),
+            examined: self.examined.is_some_and(|(of, _)| of == key),
             authorized: server.access.is_some(),
             backup: server.backups.good,
             last_backup: server.backups.last.clone(),
