@@ -1,26 +1,30 @@
 //! The engine with its inbox and its outbox: what one lock guards.
 //!
 //! Takes in what was reported, lets time act, and numbers what comes of it. Nothing here waits, reads a clock, touches a disk or calls the
-//! host; whoever delivers takes the entries out one at a time with the lock dropped.
+//! host; whoever delivers takes the entries out one at a time with the lock dropped. `calls` are accepted here, `kept` is what outlives it.
+
+mod calls;
+mod kept;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use vms_failover_abi as abi;
 
-use super::accepted;
+use self::calls::Pending;
+pub use self::calls::{Call, Refused};
+use self::kept::is_kept;
 use super::errands::{Errands, Secrets};
 use super::files::Done;
 use super::inbox::Mailbox;
 use super::servers::Servers;
 use crate::config::Config;
-use crate::engine::command::{Command, Input, Refusal};
+use crate::engine::command::{Command, Input};
 use crate::engine::output::{Alarm, Ask, Cause, Note, Operation, OperationKind, Outcome, Output, What};
 use crate::engine::policy::{Policy, ServerKey};
 use crate::engine::{Engine, Ran};
 use crate::log::{Entry, Limiter, Named, Subject, Verdict};
-use crate::state::document::{Accepted, Document};
+use crate::state::document::Accepted;
 use crate::status::{Picture, Portrait, Rules};
 use crate::time::{Mono, SECOND_NS, Span};
 
@@ -57,40 +61,6 @@ pub enum Message {
     LateAnswer(u64, Outcome),
     /// The file worker has done something.
     Files(Done),
-}
-
-/// An accepted call, with the servers and the configuration that it brings.
-pub struct Call {
-    command: Command,
-    placement: Option<(Arc<Servers>, Arc<Config>)>,
-    /// An earlier life accepted it, and the credentials that it needs went with that life.
-    interrupted: bool,
-}
-
-impl Call {
-    /// The operation that it answers; 0, which is none, for other calls.
-    fn op(&self) -> u64 {
-        if let Command::Complete { op, .. } = &self.command { *op } else { 0 }
-    }
-}
-
-/// An accepted call on its way to the engine.
-struct Pending {
-    call: Arc<Call>,
-    waits: Waits,
-}
-
-/// What an accepted call waits for. Each was accepted for what the earlier ones bring, so they take effect in that order.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waits {
-    /// For this version to be on disk.
-    Disk(u64),
-    /// For the host to have kept its token. That may take long: later ones go before it, and are accepted as if it had not come.
-    Host,
-    /// For its turn.
-    Turn,
-    /// It is in the inbox.
-    Nothing,
 }
 
 /// What waits to be delivered.
@@ -150,13 +120,6 @@ pub struct Core {
     pub errands: Errands,
     /// Credentials and tokens that wait for the operation or the disk that they are for.
     pub secrets: Secrets,
-}
-
-/// A version of the durable state, to be written with the lock dropped.
-pub struct Snapshot {
-    /// What is to be written.
-    pub document: Document,
-    version: u64,
 }
 
 /// When something happens, by both clocks.
@@ -287,43 +250,6 @@ impl Core {
         self.engine.next_wake(now.mono).into_iter().chain(self.write_again_at).chain(self.tokens_again_at).min()
     }
 
-    /// Goes on from what an earlier life left; only before the first start. An error says what does not fit together.
-    pub fn recall(&mut self, document: Document) -> Result<(), String> {
-        let (servers, config) = (Arc::clone(&self.servers), Arc::clone(&self.config));
-        let addresses: BTreeMap<&str, (&str, u16)> =
-            config.monitored_servers.iter().map(|s| (s.id.as_str(), (s.host.as_str(), s.port))).collect();
-        let known = |id: &String| {
-            document.addresses.get(id).is_none_or(|(host, port)| addresses.get(id.as_str()) == Some(&(host, *port)))
-        };
-        let key = |id: &String| servers.by_id(id).map(|entry| entry.mailbox.key()).filter(|_| known(id));
-        // A server that went before its token did.
-        let forgotten = document.memory.access().filter(|(id, _)| key(id).is_none());
-        self.secrets.unwanted.extend(forgotten.map(|(id, op)| (op, id.as_str().into())));
-        self.engine.recall(document.memory.renamed(key))?;
-        self.leaving = document.leaving;
-        for (id, op) in document.unwanted_tokens {
-            self.secrets.unwanted.insert(op, id.into());
-        }
-        for accepted in document.accepted {
-            let Some(command) = accepted::command(accepted, &self.servers) else { continue };
-            if self.needs_token_of_host(&command) {
-                continue;
-            }
-            let interrupted = needs_credentials(&command);
-            let call = Arc::new(Call { command, placement: None, interrupted });
-            self.pending.push_back(Pending { call, waits: Waits::Turn });
-        }
-        self.send_in_order();
-        Ok(())
-    }
-
-    /// An accepted answer whose token the host may not have kept: its authorization was cut off.
-    fn needs_token_of_host(&self, command: &Command) -> bool {
-        let Command::Complete { op, outcome: Outcome::Ok, .. } = command else { return false };
-        let kind = self.engine.operation(*op).map(|operation| operation.kind);
-        self.secrets.with_host && kind == Some(OperationKind::Authorize)
-    }
-
     /// The token of a server is not where it should be, or was meant for another operation: it has to be authorized again.
     pub fn no_token(&mut self, key: ServerKey) {
         let mut out = self.decide();
@@ -377,117 +303,9 @@ impl Core {
         self.first_words.push(subject);
     }
 
-    /// Whether all that was decided and accepted is on disk.
-    pub fn is_saved(&self) -> bool {
-        self.version == self.saved
-    }
-
     /// Whether the token that this call brings is not on disk.
     pub fn lacks_token(&self, call: &Call) -> bool {
         self.secrets.is_due(call.op())
-    }
-
-    /// Whether this call is on disk, though the write that it waited for failed: the next one may have taken it along.
-    pub fn is_on_disk(&self, version: u64) -> bool {
-        self.saved >= version
-    }
-
-    /// Whether a panic has left half a decision, or may have.
-    pub fn is_torn(&self) -> bool {
-        self.poisoned || self.deciding
-    }
-
-    /// Whether all log numbers given out are reserved on disk.
-    pub fn is_all_reserved(&self) -> bool {
-        self.next_seq <= self.reserved_seq
-    }
-
-    /// What waits to be delivered and was not given to the log yet.
-    pub fn take_unlogged(&mut self, also_unreserved: bool) -> Vec<Entry> {
-        let until = if also_unreserved { self.next_seq } else { self.reserved_seq.min(self.next_seq) };
-        let fresh = self.logged_seq..until;
-        let entries = self.outbox.iter().rev().filter_map(|delivery| match delivery {
-            Delivery::Entry(entry) => Some(entry),
-            Delivery::Begin(..) => None,
-        });
-        // The new ones are at the end.
-        let entries = entries.skip_while(|entry| entry.seq >= until).take_while(|entry| fresh.contains(&entry.seq));
-        let mut entries: Vec<Entry> = entries.cloned().collect();
-        entries.reverse();
-        self.logged_seq = self.logged_seq.max(until);
-        entries
-    }
-
-    /// The durable state as it stands.
-    pub fn snapshot(&self) -> Snapshot {
-        // A configuration that waits to be taken in is on disk already: what it removes is forgotten, also if it is added again.
-        let placements = || self.pending.iter().filter_map(|pending| pending.call.placement.as_ref());
-        let stays = |key| placements().all(|(to, _)| to.has(key));
-        let id =
-            |key: &ServerKey| self.servers.by_key(*key).filter(|_| stays(*key)).map(|entry| entry.named.id.to_string());
-        let memory = self.engine.remember().renamed(id);
-        let unwanted = self.secrets.unwanted.iter().map(|(op, id)| (id.to_string(), *op));
-        let gone = placements().flat_map(|(to, _)| self.access().into_iter().filter(|(key, ..)| !to.has(*key)));
-        let gone = gone.map(|(_, id, op)| (id.to_string(), op));
-        let known: BTreeSet<&str> = memory.servers().map(String::as_str).collect();
-        let known = self.config.monitored_servers.iter().filter(|server| known.contains(server.id.as_str()));
-        let document = Document {
-            addresses: known.map(|server| (server.id.clone(), (server.host.clone(), server.port))).collect(),
-            next_id: self.engine.next_free_id() + ID_MARGIN,
-            reserved_seq: self.next_seq + SEQ_BLOCK,
-            accepted: self.commands(|_| true).filter_map(|command| accepted::of(command, &self.servers)).collect(),
-            leaving: self.leaving.clone(),
-            unwanted_tokens: unwanted.chain(gone).collect(),
-            memory,
-        };
-        Snapshot { document, version: self.version }
-    }
-
-    /// This version is on disk now.
-    pub fn was_saved(&mut self, snapshot: &Snapshot, now: Now) {
-        self.saved = self.saved.max(snapshot.version);
-        self.reserved_seq = self.reserved_seq.max(snapshot.document.reserved_seq);
-        self.reserved_id = self.reserved_id.max(snapshot.document.next_id);
-        if self.write_again_at.take().is_some() {
-            self.feed(Input::Writable, now);
-            // Whoever was blocked by that has its turn now, whether or not a timer runs.
-            self.look_again = true;
-        }
-        let (durable, later) = std::mem::take(&mut self.unconfirmed).into_iter().partition(|(at, _)| *at <= self.saved);
-        self.unconfirmed = later;
-        for (_, accepted) in durable {
-            self.number(None, Subject::Accepted(accepted), now);
-        }
-        let saved = self.saved;
-        for pending in &mut self.pending {
-            pending.waits = match pending.waits {
-                Waits::Disk(version) if version <= saved && !self.secrets.is_due(pending.call.op()) => Waits::Turn,
-                waits => waits,
-            };
-        }
-        self.send_in_order();
-    }
-
-    /// Tokens could not be written, though the state could: when they are tried again.
-    pub fn tokens_wait(&mut self, now: Now) {
-        self.tokens_again_at = Some(now.mono + WRITE_RETRY);
-    }
-
-    /// Whether tokens that could not be written are to be tried now; then there is something to be written.
-    pub fn tries_tokens_again(&mut self, now: Now) -> bool {
-        let due = self.tokens_again_at.take_if(|at| *at <= now.mono).is_some();
-        self.version += u64::from(due);
-        due
-    }
-
-    /// It could not be written. True if that is news.
-    pub fn was_not_saved(&mut self, now: Now) -> bool {
-        self.write_again_at.replace(now.mono + WRITE_RETRY).is_none()
-    }
-
-    /// Whether a write is worth trying: always, but for one that failed a moment ago.
-    pub fn may_write(&self, now: Now) -> bool {
-        self.write_again_at.is_none_or(|at| at <= now.mono)
     }
 
     /// The intent of this operation could not be written: the host is not asked.
@@ -518,136 +336,6 @@ impl Core {
     /// Monitoring ends.
     pub fn stop(&mut self) {
         self.engine.stop();
-    }
-
-    /// Accepts a call; it is taken in with the rest of the inbox once it is sent. False if it needs no place on disk.
-    pub fn accept(
-        &mut self,
-        command: Command,
-        placement: Option<(Arc<Servers>, Arc<Config>)>,
-    ) -> Result<(Arc<Call>, bool), Refused> {
-        if let Command::Complete { op, outcome, .. } = &command {
-            if let Err(refusal) = self.check(&command) {
-                if !self.engine.gave_up(*op) || !self.late.insert(*op) {
-                    return Err(Refused::By(refusal));
-                }
-                // Never blocks: the channel has no bound of its own, the operations given up have.
-                let _ = self.sender.send(Message::LateAnswer(*op, *outcome));
-                return Err(Refused::Late);
-            }
-        } else if self.has_no_room(placement.is_some()) || command.request().is_some_and(|id| id >= self.reserved_id) {
-            return Err(Refused::Full);
-        } else {
-            self.check(&command).map_err(Refused::By)?;
-        }
-        let durable = accepted::of(&command, &self.servers).is_some();
-        // What a configuration removes is left out of the state from now on.
-        self.version += u64::from(durable || placement.is_some());
-        if let Command::Complete { op, .. } = &command {
-            self.engine.awaits_answer(*op, true);
-        }
-        let call = Arc::new(Call { command, placement, interrupted: false });
-        let waits = if durable { Waits::Disk(self.version) } else { Waits::Turn };
-        self.pending.push_back(Pending { call: Arc::clone(&call), waits });
-        Ok((call, durable))
-    }
-
-    /// An accepted call waits for nothing but those before it; if it still did.
-    pub fn send(&mut self, call: &Arc<Call>) {
-        if let Some(pending) = self.pending_mut(call).filter(|pending| pending.waits != Waits::Nothing) {
-            pending.waits = Waits::Turn;
-        }
-        self.send_in_order();
-    }
-
-    /// An accepted call goes before those that wait still: nothing depends on their order.
-    pub fn send_at_once(&mut self, call: &Arc<Call>) {
-        self.pending_mut(call).into_iter().for_each(|pending| pending.waits = Waits::Nothing);
-        let _ = self.sender.send(Message::Call(Arc::clone(call)));
-    }
-
-    /// Puts what waits for nothing any more behind what was reported before it.
-    fn send_in_order(&mut self) {
-        for pending in &mut self.pending {
-            match pending.waits {
-                Waits::Disk(_) => break,
-                Waits::Host | Waits::Nothing => continue,
-                Waits::Turn => pending.waits = Waits::Nothing,
-            }
-            // Also in the middle of taking in: then nobody else comes along to look.
-            self.look_again = true;
-            // Never blocks: the channel has no bound of its own, the accepted calls have.
-            let _ = self.sender.send(Message::Call(Arc::clone(&pending.call)));
-        }
-    }
-
-    fn pending_mut(&mut self, call: &Arc<Call>) -> Option<&mut Pending> {
-        self.pending.iter_mut().find(|pending| Arc::ptr_eq(&pending.call, call))
-    }
-
-    /// An accepted answer takes effect once the host has kept its token.
-    pub(super) fn waits_for_host(&mut self, call: &Arc<Call>) {
-        self.pending_mut(call).into_iter().for_each(|pending| pending.waits = Waits::Host);
-    }
-
-    /// An accepted call is refused after all: it could not be written.
-    pub fn withdraw(&mut self, call: &Arc<Call>) {
-        self.pending.retain(|pending| !Arc::ptr_eq(&pending.call, call));
-        self.send_in_order();
-        self.version += 1;
-        if let Command::Complete { op, .. } = &call.command {
-            self.engine.awaits_answer(*op, false);
-            self.secrets.forget_token(*op);
-        }
-    }
-
-    /// Says it when this call is on disk: its caller could not wait.
-    pub fn confirm_later(&mut self, call: &Call) {
-        if let Some(accepted) = accepted::of(&call.command, &self.servers) {
-            self.unconfirmed.push((self.version, accepted));
-        }
-    }
-
-    fn has_no_room(&self, for_configure: bool) -> bool {
-        let configures = || self.pending.iter().filter(|pending| pending.call.placement.is_some()).count();
-        self.is_full() || self.pending.len() >= PENDING_MAX || (for_configure && configures() >= CONFIGURES_MAX)
-    }
-
-    /// The commands of accepted calls that wait for this.
-    fn commands(&self, counts: fn(Waits) -> bool) -> impl Iterator<Item = &Command> + Clone {
-        let pending = self.pending.iter().filter(move |pending| counts(pending.waits));
-        pending.map(|pending| &pending.call.command)
-    }
-
-    /// Whether a call would be accepted.
-    pub fn check(&self, command: &Command) -> Result<(), Refusal> {
-        match command {
-            Command::Complete { .. } | Command::Progress { .. } => {
-                self.engine.accepts(self.commands(|_| true), command)
-            }
-            // It takes effect at once, before those that wait, and they after it.
-            Command::Configure(_) => {
-                self.engine.accepts(self.commands(|waits| waits == Waits::Nothing), command)?;
-                self.engine.accepts(self.commands(|_| true), command)
-            }
-            _ => self.engine.accepts(self.commands(|waits| waits != Waits::Host), command),
-        }
-    }
-
-    /// Whether this server may be removed or readdressed.
-    pub fn check_drop(&self, server: ServerKey) -> Result<(), Refusal> {
-        self.engine.accepts_drop(server, self.commands(|waits| waits == Waits::Nothing))?;
-        self.engine.accepts_drop(server, self.commands(|_| true))
-    }
-
-    /// Puts another call in the place of an accepted one, and sends it.
-    pub(super) fn replace(&mut self, call: &Arc<Call>, command: Command) {
-        let other = Arc::new(Call { command, placement: None, interrupted: false });
-        if let Some(pending) = self.pending_mut(call) {
-            pending.call = Arc::clone(&other);
-        }
-        self.has_changed();
-        self.send(&other);
     }
 
     /// Something else has to be on disk than before.
@@ -860,49 +548,5 @@ fn input_of(call: &Call) -> Input {
             Input::Interrupted { kind: OperationKind::JoinCluster, server: None, actor, request }
         }
         command => Input::Command(command),
-    }
-}
-
-fn needs_credentials(command: &Command) -> bool {
-    matches!(command, Command::Authorize { .. } | Command::JoinCluster { .. })
-}
-
-/// Whether a later life has to know of it. The rest is seen again from what lies on the disk.
-fn is_kept(what: &What) -> bool {
-    match what {
-        What::Note(note) => {
-            matches!(note, Note::Claimed | Note::RunBegun { .. } | Note::RunEnded { .. } | Note::BackupSeen { .. })
-        }
-        What::Files(ask) => matches!(ask, Ask::Prepare { .. } | Ask::Publish { .. }),
-        _ => true,
-    }
-}
-
-/// Why a call was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// By the rules.
-    By(Refusal),
-    /// Too much waits already.
-    Full,
-    /// The operation was given up; its late answer is taken in all the same.
-    Late,
-}
-
-impl Refused {
-    /// The result code.
-    pub fn code(self) -> abi::vmsf_result {
-        use crate::engine::output::Block;
-        match self {
-            Refused::Full | Refused::By(Refusal::Running(_) | Refusal::BackingUpAll) => abi::VMSF_ERR_BUSY,
-            Refused::By(Refusal::SlotHeld(_) | Refusal::WrongState(_)) => abi::VMSF_ERR_STATE,
-            Refused::By(Refusal::Blocked(Block::NotInCluster)) => abi::VMSF_ERR_NOT_IN_CLUSTER,
-            Refused::By(Refusal::Blocked(Block::NotAuthorized)) => abi::VMSF_ERR_NOT_AUTHORIZED,
-            Refused::By(Refusal::Blocked(Block::StateNotWritable)) => abi::VMSF_ERR_IO,
-            Refused::By(Refusal::Blocked(Block::NoBackup)) => abi::VMSF_ERR_NO_BACKUP,
-            Refused::Late | Refused::By(Refusal::NoSuchOperation) => abi::VMSF_ERR_NOT_FOUND,
-            // Its handle was good, so the configuration that brings it has not been taken in yet.
-            Refused::By(Refusal::NoSuchServer) => abi::VMSF_ERR_BUSY,
-        }
     }
 }

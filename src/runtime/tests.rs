@@ -2,7 +2,7 @@
 //! goes by.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -20,6 +20,7 @@ use crate::engine::Ran;
 use crate::engine::command::Command;
 use crate::engine::health::EventKind;
 use crate::engine::output::{OperationKind, Outcome};
+use crate::engine::policy::ServerKey;
 use crate::error::Error;
 use crate::log::store::LogStore;
 use crate::log::{Entry, Words};
@@ -33,7 +34,6 @@ struct Fragile {
     events: Sender<u32>,
     panics_left: AtomicUsize,
     begun: AtomicUsize,
-    last_op: AtomicU64,
 }
 
 impl Host for Fragile {
@@ -43,8 +43,7 @@ impl Host for Fragile {
             panic!("injected");
         }
     }
-    fn begin(&self, begin: Begin) {
-        self.last_op.store(begin.id, Ordering::SeqCst);
+    fn begin(&self, _: Begin) {
         self.begun.fetch_add(1, Ordering::SeqCst);
     }
     fn wake(&self, _: u64) {}
@@ -82,9 +81,7 @@ fn bench_with(clock: Clock, panics: usize, secret_store: Option<Arc<dyn SecretSt
     let (tokens, _) = store.tokens().unwrap();
     let kept = Kept { store, tokens, log, numbers, document: None, first_words: Vec::new() };
     let (sender, events) = unbounded();
-    let panics_left = AtomicUsize::new(panics);
-    let host =
-        Arc::new(Fragile { events: sender, panics_left, begun: AtomicUsize::new(0), last_op: AtomicU64::new(0) });
+    let host = Arc::new(Fragile { events: sender, panics_left: AtomicUsize::new(panics), begun: AtomicUsize::new(0) });
     let offers = Offers { performs: Performs::new(OperationKind::ALL), secret_store };
     let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"]), offers).unwrap();
     Bench { runtime, host, events, _root: root }
@@ -130,6 +127,54 @@ fn a_thread_that_stalls_in_notify_never_touches_the_next_tenant_of_the_slot() {
     runtime.poll(6, 6).unwrap();
     assert_eq!(events.try_iter().count(), 0);
     runtime.stop(PATIENCE).unwrap();
+}
+
+fn key_of(runtime: &Runtime) -> ServerKey {
+    runtime.servers.read().by_id("a").unwrap().mailbox.key()
+}
+
+/// What runs for the server.
+fn operation_of(runtime: &Runtime) -> u64 {
+    let key = key_of(runtime);
+    runtime.core.lock().engine().view(key).unwrap().operation.unwrap().id
+}
+
+/// A host that keeps every token.
+struct Vault;
+
+impl SecretStore for Vault {
+    fn store(&self, _: &str, _: &Secret) -> Result<(), Error> {
+        Ok(())
+    }
+    fn load(&self, _: &str) -> Result<Option<Secret>, Error> {
+        Ok(None)
+    }
+    fn remove(&self, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_answer_that_waited_for_the_host_to_keep_its_token_is_taken_in_at_once_and_not_at_the_next_wake_up() {
+    let Bench { runtime, _root, .. } = bench_with(Clock::driven(), 0, Some(Arc::new(Vault)));
+    runtime.start().unwrap();
+    runtime.poll(5, 5).unwrap();
+    let server = runtime.server("a").unwrap();
+    let secret = |bytes: &[u8]| Some(Secret::copied(bytes).unwrap());
+    runtime.authorize(server, "operator".into(), secret(b"password")).unwrap();
+    runtime.poll(5, 5).unwrap();
+    let answer = Answer { outcome: Outcome::Ok, error: None, token: Ok(secret(b"token")) };
+    runtime.complete(operation_of(&runtime), answer).unwrap();
+    let authorized = || runtime.core.lock().access().len();
+    // What the worker does in one turn, and what it goes by then.
+    let turn = || {
+        runtime.file_slice();
+        runtime.turn(Ran::default());
+        runtime.core.lock().must_look_again()
+    };
+    let turns = (0..20).take_while(|_| authorized() == 0 && (turn() || runtime.files.has_work())).count();
+    assert!(turns < 20);
+    assert_eq!(authorized(), 1, "nothing more is known to be due, and yet it is not done");
 }
 
 #[test]
@@ -190,8 +235,7 @@ fn a_server_whose_operation_has_an_answer_on_its_way_cannot_be_removed_yet() {
     runtime.authorize(server, "alice".into(), Secret::copied(b"credentials").ok()).unwrap();
     runtime.poll(6, 6).unwrap();
     assert_eq!(host.begun.load(Ordering::SeqCst), 1);
-    let key = runtime.servers.read().by_id("a").unwrap().mailbox.key();
-    let op = runtime.core.lock().engine().view(key).unwrap().operation.unwrap().id;
+    let (key, op) = (key_of(&runtime), operation_of(&runtime));
     accepted(&runtime, |_| Command::Complete { op, outcome: Outcome::Failed, error: None });
     let gone = config(&[]).to_json();
     let Err(Rejected::Faults(faults)) = runtime.configure(gone.as_bytes(), false) else { panic!("accepted") };
@@ -202,42 +246,4 @@ fn a_server_whose_operation_has_an_answer_on_its_way_cannot_be_removed_yet() {
     assert!(runtime.core.lock().engine().view(key).is_none());
     assert!(events.try_iter().count() > 0);
     runtime.stop(PATIENCE).unwrap();
-}
-
-/// A host that keeps every token.
-struct Vault;
-
-impl SecretStore for Vault {
-    fn store(&self, _: &str, _: &Secret) -> Result<(), Error> {
-        Ok(())
-    }
-    fn load(&self, _: &str) -> Result<Option<Secret>, Error> {
-        Ok(None)
-    }
-    fn remove(&self, _: &str) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-#[test]
-fn an_answer_that_waited_for_the_host_to_keep_its_token_is_taken_in_at_once_and_not_at_the_next_wake_up() {
-    let Bench { runtime, host, _root, .. } = bench_with(Clock::driven(), 0, Some(Arc::new(Vault)));
-    runtime.start().unwrap();
-    runtime.poll(5, 5).unwrap();
-    let server = runtime.server("a").unwrap();
-    let secret = |bytes: &[u8]| Some(Secret::copied(bytes).unwrap());
-    runtime.authorize(server, "operator".into(), secret(b"password")).unwrap();
-    runtime.poll(5, 5).unwrap();
-    let answer = Answer { outcome: Outcome::Ok, error: None, token: Ok(secret(b"token")) };
-    runtime.complete(host.last_op.load(Ordering::SeqCst), answer).unwrap();
-    let authorized = || runtime.core.lock().access().len();
-    // What the worker does in one turn, and what it goes by then.
-    let turn = || {
-        runtime.file_slice();
-        runtime.turn(Ran::default());
-        runtime.core.lock().must_look_again()
-    };
-    let turns = (0..20).take_while(|_| authorized() == 0 && (turn() || runtime.files.has_work())).count();
-    assert!(turns < 20);
-    assert_eq!(authorized(), 1, "nothing more is known to be due, and yet it is not done");
 }
