@@ -454,7 +454,11 @@ impl Core {
         }
         self.version += 1;
         let Some((servers, config)) = &call.placement else {
-            return self.feed(input_of(call), now);
+            self.feed(input_of(call), now);
+            if let Command::Complete { op, .. } = &call.command {
+                self.secrets.was_answered(*op);
+            }
+            return;
         };
         let mut gone: Vec<ServerKey> = self.engine.policy().servers.iter().map(|server| server.key).collect();
         gone.retain(|key| servers.by_key(*key).is_none());

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use vms_failover_abi as abi;
 
-use super::Runtime;
+use super::{Life, Runtime};
 use crate::engine::output::Operation;
 use crate::error::Error;
 use crate::secret::Secret;
@@ -57,6 +57,10 @@ impl Runtime {
                 drop(writing);
                 self.log_failed(logged);
                 self.tokens_failed(&tokens);
+                if self.life() == Life::Running {
+                    // What the state does not speak of any more may be deleted.
+                    self.post_errands();
+                }
                 Ok(tokens)
             }
             Err(error) => {

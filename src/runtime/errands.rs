@@ -61,7 +61,11 @@ pub struct Secrets {
     due: BTreeMap<u64, (Arc<str>, Secret)>,
     /// Tokens to be deleted, by the operation that had brought them.
     pub unwanted: BTreeMap<u64, Arc<str>>,
+    /// Those of them that the state on disk does not speak of any more.
+    may_go: BTreeSet<u64>,
     being_deleted: BTreeSet<u64>,
+    /// Tokens whose answer has not taken effect, by the operation that brought them.
+    on_trial: BTreeMap<u64, Arc<str>>,
     /// Operations whose token the host is asked for.
     waiting: BTreeMap<u64, Waiting>,
     loaded: BTreeMap<u64, Secret>,
@@ -123,10 +127,23 @@ impl Secrets {
         self.due.contains_key(&op)
     }
 
-    /// The token of an answer that was refused after all.
+    /// The token of an answer that was refused after all, or came to nothing. It may be on disk.
     pub fn forget_token(&mut self, op: u64) {
         self.due.remove(&op);
         self.held.remove(&op);
+        self.unwanted.extend(self.on_trial.remove(&op).map(|id| (op, id)));
+    }
+
+    /// An answer was taken in: either its token has an owner now, or something went before it.
+    pub fn was_answered(&mut self, op: u64) {
+        if self.on_trial.contains_key(&op) {
+            self.forget_token(op);
+        }
+    }
+
+    /// The state on disk says that these are unwanted.
+    pub fn were_saved(&mut self, unwanted: impl Iterator<Item = u64>) {
+        self.may_go.extend(unwanted);
     }
 }
 
@@ -144,6 +161,7 @@ impl Core {
             }
             (What::Files(_), None) => None,
             (What::Access { by, was }, Some(server)) => {
+                by.iter().for_each(|op| _ = self.secrets.on_trial.remove(op));
                 if by.is_some() && self.secrets.with_host {
                     // A host keeps one token for a server: the new one is in the place of all that were to be deleted.
                     self.secrets.unwanted.retain(|_, id| *id != server.id);
@@ -189,19 +207,21 @@ impl Core {
     }
 
     /// The secret that goes with an operation about to begin. Credentials are handed out once.
-    pub fn secret_of(&mut self, operation: &Operation, server: Option<&Named>) -> SecretOf {
+    /// None for one that is over: something went before it while it waited here.
+    pub fn secret_of(&mut self, operation: &Operation, server: Option<&Named>) -> Option<SecretOf> {
+        self.engine().operation(operation.id)?;
         let secrets = &mut self.secrets;
         let credentials = operation.request.and_then(|request| secrets.credentials.remove(&request));
         if let Some(here) = credentials.or_else(|| secrets.loaded.remove(&operation.id)) {
-            return SecretOf::Here(here);
+            return Some(SecretOf::Here(here));
         }
-        match (self.token_of(operation), server) {
+        Some(match (self.token_of(operation), server) {
             (Some(by), Some(server)) if !self.secrets.with_host => match self.secrets.due.get(&by) {
                 Some((_, token)) => SecretOf::Here(token.duplicate()),
                 None => SecretOf::Token(Arc::clone(&server.id), by),
             },
             _ => SecretOf::None,
-        }
+        })
     }
 
     fn ask_keeper(&mut self, keeping: Keeping) {
@@ -214,6 +234,7 @@ impl Core {
         let id = self.engine().operation(op).and_then(|operation| operation.server).and_then(|key| self.named(key));
         let Some(Named { id, .. }) = id else { return false };
         if !self.secrets.with_host {
+            self.secrets.on_trial.insert(op, Arc::clone(&id));
             self.secrets.due.insert(op, (id, token));
             return false;
         }
@@ -225,7 +246,9 @@ impl Core {
 
     /// Tokens that are not wanted any more, each asked for once; one that its server has again was taken back meanwhile.
     fn ask_for_deletions(&mut self) {
-        let fresh = self.secrets.unwanted.iter().filter(|(op, _)| !self.secrets.being_deleted.contains(op));
+        let Secrets { may_go, being_deleted, .. } = &self.secrets;
+        let fresh = |op: &u64| may_go.contains(op) && !being_deleted.contains(op);
+        let fresh = self.secrets.unwanted.iter().filter(|(op, _)| fresh(op));
         let fresh: Vec<(u64, Arc<str>)> = fresh.map(|(op, id)| (*op, Arc::clone(id))).collect();
         for (op, id) in fresh {
             self.secrets.being_deleted.insert(op);
@@ -286,6 +309,7 @@ impl Core {
             Some(Keeping::Remove(_, op)) => {
                 // One that could not be deleted is tried again at the next start.
                 if result.is_ok() && self.secrets.unwanted.remove(&op).is_some() {
+                    self.secrets.may_go.remove(&op);
                     self.has_changed();
                 }
             }

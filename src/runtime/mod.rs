@@ -530,7 +530,7 @@ impl Runtime {
                 }
                 Delivery::Begin(operation, ..) if !self.is_intent_on_disk(&operation) => continue,
                 Delivery::Begin(operation, named, config) => {
-                    let secret = self.secret_of(&operation, named.as_ref());
+                    let Some(secret) = self.secret_of(&operation, named.as_ref()) else { continue };
                     let begin = request::begin(&operation, named.as_ref(), &config, secret);
                     timed(|| self.host.begin(begin))
                 }
@@ -539,13 +539,14 @@ impl Runtime {
         }
     }
 
-    fn secret_of(&self, operation: &Operation, server: Option<&Named>) -> Option<Secret> {
-        let secret = self.core.lock().secret_of(operation, server);
-        match secret {
+    /// None for an operation that is over.
+    fn secret_of(&self, operation: &Operation, server: Option<&Named>) -> Option<Option<Secret>> {
+        let secret = self.core.lock().secret_of(operation, server)?;
+        Some(match secret {
             SecretOf::None => None,
             SecretOf::Here(secret) => Some(secret),
             SecretOf::Token(id, by) => self.tokens.get(&id, by),
-        }
+        })
     }
 
     /// Virtual time does not say how long a callback took, so only the worker judges it. During a stop the alarm may still be raised; that it

@@ -1,6 +1,7 @@
 //! The authorization tokens of the monitored servers, in a document of their own: neither they nor the large state is written for the other's
 //! sake. The durable state says of each server "authorized by operation n", and here each token stands with the operation that brought it:
-//! where the two differ, an authorization was cut off, and the token is nobody's.
+//! where the two differ, an authorization was cut off, and the token is nobody's. So the token that a server had stays beside a new one until
+//! the state speaks of that.
 //!
 //! The files hold the tokens in clear, for their owner alone (0600). In memory each token is wiped when it goes, and so is every buffer that a
 //! document with tokens is made in, written from or read into. Not wiped: what the kernel and the disk keep of a file that was replaced, and
@@ -33,14 +34,8 @@ const DOCUMENT_START: &[u8] = b"{\"tokens\":[";
 const LINE_END: &[u8] = b"\"}";
 const DOCUMENT_END: &[u8] = b"]}";
 
-/// A token, and the `authorize` operation that brought it.
-struct Token {
-    op: u64,
-    secret: Secret,
-}
-
-/// By server id. Shared, so that the next state of it is made without a copy of any token.
-type Kept = BTreeMap<String, Arc<Token>>;
+/// By server id and the `authorize` operation that brought it. Shared, so that the next state of it is made without a copy of any token.
+type Kept = BTreeMap<(String, u64), Arc<Secret>>;
 
 /// What a change has done to the tokens, from less to more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +49,7 @@ enum Effect {
 /// One change to the tokens.
 #[derive(Debug)]
 pub enum Change<'a> {
-    /// Keep this token for a server, in the place of the one it has.
+    /// Keep this token for a server, beside those that other operations have brought.
     Put {
         /// The server's id.
         id: &'a str,
@@ -82,7 +77,9 @@ pub struct Tokens {
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tokens of {} servers", self.kept.lock().len())
+        let kept = self.kept.lock();
+        let servers: BTreeSet<&str> = kept.keys().map(|(id, _)| id.as_str()).collect();
+        write!(f, "Tokens of {} servers", servers.len())
     }
 }
 
@@ -102,12 +99,12 @@ impl Tokens {
 
     /// The token that this operation brought for this server.
     pub fn get(&self, id: &str, op: u64) -> Option<Secret> {
-        self.kept.lock().get(id).filter(|token| token.op == op).map(|token| token.secret.duplicate())
+        self.kept.lock().get(&(id.to_owned(), op)).map(|secret| secret.duplicate())
     }
 
     /// Whether `get` gives one.
     pub fn has(&self, id: &str, op: u64) -> bool {
-        self.kept.lock().get(id).is_some_and(|token| token.op == op)
+        self.kept.lock().contains_key(&(id.to_owned(), op))
     }
 
     /// Keeps a token; on disk when it returns. Errors as for `apply`.
@@ -122,10 +119,7 @@ impl Tokens {
 
     /// Keeps no token that this operation brought for this server; one that came later stays. Errors as for `apply`.
     pub fn remove_brought(&self, id: &str, op: u64) -> Result<(), Error> {
-        self.change(|kept| {
-            let brought = kept.get(id).is_some_and(|token| token.op == op);
-            if brought && kept.remove(id).is_some() { Effect::Gone } else { Effect::Nothing }
-        })
+        self.change(|kept| if kept.remove(&(id.to_owned(), op)).is_some() { Effect::Gone } else { Effect::Nothing })
     }
 
     /// Keeps these tokens, `(server id, operation)`, and removes all others; gives the ids of those. Errors as for `apply`.
@@ -133,8 +127,8 @@ impl Tokens {
         let wanted: BTreeSet<_> = wanted.iter().copied().collect();
         let mut orphans = Vec::new();
         self.change(|kept| {
-            kept.retain(|id, token| {
-                let wanted = wanted.contains(&(id.as_str(), token.op));
+            kept.retain(|(id, op), _| {
+                let wanted = wanted.contains(&(id.as_str(), *op));
                 orphans.extend((!wanted).then(|| id.clone()));
                 wanted
             });
@@ -181,31 +175,33 @@ impl Tokens {
 }
 
 fn make(kept: &mut Kept, change: &Change<'_>) -> Effect {
-    let (before, otherwise) = match *change {
+    match *change {
         Change::Put { id, op, secret } => {
-            let token = Token { op, secret: secret.duplicate() };
-            (kept.insert(id.to_owned(), Arc::new(token)), Effect::Added)
+            let before = kept.insert((id.to_owned(), op), Arc::new(secret.duplicate()));
+            if before.is_some() { Effect::Gone } else { Effect::Added }
         }
-        Change::Remove { id } => (kept.remove(id), Effect::Nothing),
-    };
-    if before.is_some() { Effect::Gone } else { otherwise }
+        Change::Remove { id } => {
+            let before = kept.len();
+            kept.retain(|(of, _), _| of != id);
+            if kept.len() < before { Effect::Gone } else { Effect::Nothing }
+        }
+    }
 }
 
 /// The document, in one buffer of its length.
 fn payload(kept: &Kept) -> Zeroizing<Vec<u8>> {
-    let head = |(n, (id, token)): (usize, (&String, &Arc<Token>))| {
+    let head = |(n, (id, op)): (usize, &(String, u64))| {
         let comma = if n > 0 { "," } else { "" };
-        format!("{comma}{{\"id\":{},\"op\":{},\"token\":\"", Value::from(id.as_str()), token.op)
+        format!("{comma}{{\"id\":{},\"op\":{op},\"token\":\"", Value::from(id.as_str()))
     };
-    let heads: Vec<String> = kept.iter().enumerate().map(head).collect();
-    let lengths =
-        heads.iter().zip(kept.values()).map(|(head, token)| head.len() + 2 * token.secret.len() + LINE_END.len());
+    let heads: Vec<String> = kept.keys().enumerate().map(head).collect();
+    let lengths = heads.iter().zip(kept.values()).map(|(head, secret)| head.len() + 2 * secret.len() + LINE_END.len());
     let length = DOCUMENT_START.len() + lengths.sum::<usize>() + DOCUMENT_END.len();
     let mut text = Zeroizing::new(Vec::with_capacity(length));
     text.extend(DOCUMENT_START);
-    for (head, token) in heads.iter().zip(kept.values()) {
+    for (head, secret) in heads.iter().zip(kept.values()) {
         text.extend(head.bytes());
-        text.extend(token.secret.as_bytes().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+        text.extend(secret.as_bytes().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
         text.extend(LINE_END);
     }
     text.extend(DOCUMENT_END);
@@ -246,7 +242,7 @@ fn read(disk: &Disk, newest: &Opened) -> Result<Kept, Error> {
         .map_err(|error| broken(format!("its shape is wrong at byte {}", error.column())))?;
     let token = |line: Line<'_>| {
         let secret = from_digits(line.token).ok_or_else(|| broken(format!("the token of '{}' is none", line.id)))?;
-        Ok((line.id, Arc::new(Token { op: line.op, secret })))
+        Ok(((line.id, line.op), Arc::new(secret)))
     };
     document.tokens.into_iter().map(token).collect()
 }

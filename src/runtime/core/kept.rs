@@ -122,6 +122,7 @@ impl Core {
     /// This version is on disk now.
     pub fn was_saved(&mut self, snapshot: &Snapshot, now: Now) {
         self.saved = self.saved.max(snapshot.version);
+        self.secrets.were_saved(snapshot.document.unwanted_tokens.iter().map(|(_, op)| *op));
         self.reserved_seq = self.reserved_seq.max(snapshot.document.reserved_seq);
         self.reserved_id = self.reserved_id.max(snapshot.document.next_id);
         if self.write_again_at.take().is_some() {

@@ -116,6 +116,23 @@ fn the_token_of_a_cut_off_authorization_is_dropped_at_the_start() {
 }
 
 #[test]
+fn the_token_that_a_server_has_outlives_an_authorization_that_is_cut_off() {
+    let root = kept(2);
+    let tokens = load(root.path());
+    tokens.put("s1", 9, &secret(9)).unwrap();
+    assert!(has(&tokens, 1), "the state may speak of this one still");
+    assert_eq!(tokens.get("s1", 9).unwrap().as_bytes(), secret(9).as_bytes());
+    drop(tokens);
+    let tokens = load(root.path());
+    assert_eq!(tokens.keep_only(&[("s1", 1), ("s2", 2)]).unwrap(), ["s1"]);
+    assert!(has(&tokens, 1) && !tokens.has("s1", 9));
+    assert_eq!((copies(root.path(), 1), copies(root.path(), 9)), (2, 0));
+    tokens.put("s1", 10, &secret(10)).unwrap();
+    tokens.remove("s1").unwrap();
+    assert_eq!((copies(root.path(), 1), copies(root.path(), 10)), (0, 0), "all that it had");
+}
+
+#[test]
 fn several_changes_are_one_write_and_all_or_none() {
     let root = tempfile::tempdir().unwrap();
     let tokens = load(root.path());
