@@ -332,6 +332,29 @@ fn the_token_of_a_server_at_another_address_is_gone() {
     }
 }
 
+#[test]
+fn a_server_in_an_operation_can_be_neither_removed_nor_readdressed_and_a_refusal_leaves_nothing_on_disk() {
+    let life = Life::ready(&["a", "b"]);
+    expect(life.backup(life.server("a")).0, abi::VMSF_OK, "backup");
+    life.settle(life.now());
+    let before = files(life.directory.path());
+    let edits = [r#"{"remove":["a"]}"#, r#"{"change":[{"id":"a","port":4711}]}"#];
+    for (edit, pointer) in edits.into_iter().zip(["/monitored_servers", "/monitored_servers/0"]) {
+        for flags in [abi::VMSF_DRY_RUN, 0] {
+            let (code, report) = life.edit(edit, flags);
+            expect(code, abi::VMSF_ERR_CONFIG, edit);
+            let report: Value = serde_json::from_str(&report).expect("JSON");
+            let fault = &report["faults"][0];
+            assert_eq!(fault["pointer"], pointer);
+            assert!(fault["text"].as_str().unwrap().contains("'a' is in operation backup"), "{report}");
+        }
+    }
+    assert!(files(life.directory.path()) == before, "a file was changed");
+    life.answer(abi::VMSF_OUTCOME_FAILED);
+    life.settle(life.now());
+    edits.iter().rev().for_each(|edit| expect(life.edit(edit, 0).0, abi::VMSF_OK, edit));
+}
+
 /// So many tokens stand in each generation.
 #[track_caller]
 fn assert_tokens(life: &Life, expected: usize) {

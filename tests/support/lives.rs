@@ -107,9 +107,9 @@ impl Life {
         self.begin_at(1);
     }
 
-    fn begin_at(&self, second: u64) {
+    pub fn begin_at(&self, second: u64) {
         expect(self.start(), abi::VMSF_OK, "start");
-        self.drive_to(second);
+        self.settle(second * SECOND);
     }
 
     /// What a kill at this instant leaves.
