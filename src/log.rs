@@ -29,6 +29,7 @@ pub struct Named {
 }
 
 /// What an entry tells.
+#[expect(clippy::large_enum_variant, reason = "nearly every entry is a decision of the engine")]
 #[derive(Clone, Debug)]
 pub enum Subject {
     /// A decision of the engine, with the server that a cause names.
