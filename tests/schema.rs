@@ -38,7 +38,8 @@ fn there_is_a_schema_for_each_operation_and_none_besides() {
     let mut expected: Vec<String> = OPERATIONS.iter().map(|(_, name)| format!("operation-{name}.json")).collect();
     let others = ["answer", "call", "call-join_cluster", "config", "log-entry", "status"];
     expected.extend(others.map(|name| format!("{name}.json")));
-    (names.sort(), expected.sort());
+    names.sort();
+    expected.sort();
     assert_eq!(names, expected);
 }
 

@@ -262,11 +262,11 @@ fn a_backup_is_shown_while_it_is_made_and_how_it_ended() {
 
 /// Where the backup begun last is to be written.
 fn rig_file(rig: &Rig) -> std::path::PathBuf {
-    let files = rig.probe.seen().into_iter().filter_map(|callback| match callback {
+    let mut files = rig.probe.seen().into_iter().rev().filter_map(|callback| match callback {
         Callback::Begin { json, .. } => Some(json["file"].as_str()?.into()),
         _ => None,
     });
-    files.last().expect("a backup")
+    files.next().expect("a backup")
 }
 
 #[test]

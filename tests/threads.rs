@@ -135,7 +135,7 @@ fn live(rig: &Rig, round: usize) {
     expect(rig.start(), abi::VMSF_OK, "start");
     rig.probe.forget();
     for step in 0..4 {
-        let ids: &[&str] = if (round + step) % 2 == 0 { &["a", "b", "new"] } else { &["a", "b"] };
+        let ids: &[&str] = if (round + step).is_multiple_of(2) { &["a", "b", "new"] } else { &["a", "b"] };
         let (code, report) = rig.configure(&placed(&rig.directory, &config(ids)).to_string(), 0);
         let documented = [abi::VMSF_OK, abi::VMSF_ERR_CONFIG, abi::VMSF_ERR_BUSY].contains(&code);
         assert!(documented, "{}: {report}", name(code));

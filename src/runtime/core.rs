@@ -60,7 +60,7 @@ pub enum Message {
     /// An answer to what had been given up.
     LateAnswer(u64, Outcome),
     /// The file worker has done something.
-    Files(Done),
+    Files(Box<Done>),
 }
 
 /// What waits to be delivered.
@@ -219,7 +219,7 @@ impl Core {
                     self.late.remove(&op);
                     self.feed(Input::LateAnswer { op, outcome }, now);
                 }
-                Ok(Message::Files(done)) => self.take_done(done, now),
+                Ok(Message::Files(done)) => self.take_done(*done, now),
                 Err(_) => break,
             }
         }

@@ -306,14 +306,13 @@ impl Core {
         match self.errands.kept.remove(&tag) {
             Some(Keeping::Load(id, op)) => self.take_token(&id, op, result, now),
             Some(Keeping::Store(_, op)) => self.take_kept(op, result.map(|_| ())),
-            Some(Keeping::Remove(_, op)) => {
-                // One that could not be deleted is tried again at the next start.
-                if result.is_ok() && self.secrets.unwanted.remove(&op).is_some() {
-                    self.secrets.may_go.remove(&op);
-                    self.has_changed();
-                }
+            // One that could not be deleted is tried again at the next start.
+            Some(Keeping::Remove(_, op)) if result.is_ok() && self.secrets.unwanted.remove(&op).is_some() => {
+                self.secrets.may_go.remove(&op);
+                self.secrets.being_deleted.remove(&op);
+                self.has_changed();
             }
-            None => {}
+            Some(Keeping::Remove(..)) | None => {}
         }
     }
 
@@ -446,7 +445,7 @@ impl Runtime {
     /// Hands a result of the file worker in, from whichever thread.
     pub(super) fn file_work_done(&self, done: Done) {
         // Never blocks: the channel has no bound of its own, the jobs have.
-        let _ = self.sender.send(Message::Files(done));
+        let _ = self.sender.send(Message::Files(Box::new(done)));
         if !self.is_driven() {
             self.waker.wake();
         }

@@ -391,7 +391,7 @@ impl Checker {
         if !begin.resumed || !same || !may_be {
             self.fault(format!("operation {op} was {known:?} and is begun again as {begin:?}"));
         }
-        if !self.running.get(&begin.server).is_some_and(|running| running.op == op) {
+        if self.running.get(&begin.server).is_none_or(|running| running.op != op) {
             self.fault(format!("operation {op} is begun again after others of {:?}", begin.server));
         }
     }

@@ -1,3 +1,5 @@
+//! The checker by itself: facts as a host would tell them, and the faults that it must find in them.
+
 use super::*;
 
 fn begin(op: u64, operation: &str, server: &str, resumed: bool) -> Fact {

@@ -59,7 +59,7 @@ impl Wall {
         }
     }
 
-    fn to_utc(&mut self, utc_ms: i64) {
+    fn go_to(&mut self, utc_ms: i64) {
         while self.utc() < utc_ms {
             let left = Mono(self.rig.now.0 + (utc_ms - self.utc()) as u64 * 1_000_000);
             self.rig.now = self.rig.engine.next_wake(self.rig.now).map_or(left, |wake| wake.min(left));
@@ -85,9 +85,9 @@ impl Wall {
 #[test]
 fn every_server_is_backed_up_at_the_time_one_after_another() {
     let mut wall = Wall::new(3, NEW_YEAR_MS);
-    wall.to_utc(NEW_YEAR_MS + 2 * HOUR_MS - 1);
+    wall.go_to(NEW_YEAR_MS + 2 * HOUR_MS - 1);
     assert!(wall.done.is_empty());
-    wall.to_utc(NEW_YEAR_MS + 2 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + 2 * HOUR_MS);
     let when = NEW_YEAR_MS + 2 * HOUR_MS;
     assert_eq!(wall.done, [(when, A, true), (when, B, true), (when, C, true)]);
     let said = wall.rig.said_of(&["begin", "completed"]);
@@ -101,7 +101,7 @@ fn failed_taken_over_and_unauthorized_servers_are_left_out_and_a_failed_backup_s
     wall.rig.event(A, E::KeepAlive);
     wall.rig.facts(B, false, false);
     wall.fails = vec![C];
-    wall.to_utc(NEW_YEAR_MS + 2 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + 2 * HOUR_MS);
     let who: Vec<ServerKey> = wall.done.iter().map(|(_, server, _)| *server).collect();
     assert_eq!(who, [ServerKey(3)], "a is taken over, b is not authorized, c fails");
     let ended = wall.rig.out.iter().filter_map(|(_, output)| match output.what {
@@ -144,7 +144,7 @@ fn backing_up_all_by_hand_is_the_same_run_once_at_a_time_and_not_the_days() {
     wall.turn();
     assert_eq!(wall.rig.accepts(&all), Ok(()));
     assert_eq!(wall.done.len(), 2);
-    wall.to_utc(NEW_YEAR_MS + 2 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + 2 * HOUR_MS);
     assert_eq!(wall.done.iter().filter(|(.., daily)| *daily).count(), 2);
 }
 
@@ -152,7 +152,7 @@ fn backing_up_all_by_hand_is_the_same_run_once_at_a_time_and_not_the_days() {
 fn a_first_start_makes_up_for_nothing_and_a_later_one_for_the_last_date_once() {
     let mut wall = Wall::new(1, NEW_YEAR_MS + 10 * HOUR_MS);
     assert!(wall.done.is_empty());
-    wall.to_utc(NEW_YEAR_MS + DAY_MS + 3 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + DAY_MS + 3 * HOUR_MS);
     assert_eq!(wall.done.len(), 1);
     // The host is off for five days.
     let mut next = Engine::new(super::policy(1), 100);
@@ -163,9 +163,9 @@ fn a_first_start_makes_up_for_nothing_and_a_later_one_for_the_last_date_once() {
     wall.rig.start();
     wall.turn();
     assert_eq!(wall.done.len(), 2, "caught up at the start, once for all the days");
-    wall.to_utc(wall.utc() + 20 * HOUR_MS);
+    wall.go_to(wall.utc() + 20 * HOUR_MS);
     assert_eq!(wall.done.len(), 2);
-    wall.to_utc(wall.utc() + 4 * HOUR_MS);
+    wall.go_to(wall.utc() + 4 * HOUR_MS);
     assert_eq!(wall.done.len(), 3);
 }
 
@@ -173,7 +173,7 @@ fn a_first_start_makes_up_for_nothing_and_a_later_one_for_the_last_date_once() {
 fn only_in_the_cluster_and_made_up_for_once_it_has_joined() {
     let mut wall = Wall::new(2, NEW_YEAR_MS);
     wall.rig.cluster(false);
-    wall.to_utc(NEW_YEAR_MS + 5 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + 5 * HOUR_MS);
     assert!(wall.done.is_empty());
     wall.rig.take_in(super::joins(true));
     wall.turn();
@@ -184,7 +184,7 @@ fn only_in_the_cluster_and_made_up_for_once_it_has_joined() {
 fn switched_off_there_is_none_and_what_has_begun_outlives_a_start() {
     let mut wall = Wall::new(2, NEW_YEAR_MS);
     wall.rig.configure(|policy| policy.daily_backup = false);
-    wall.to_utc(NEW_YEAR_MS + DAY_MS);
+    wall.go_to(NEW_YEAR_MS + DAY_MS);
     assert!(wall.done.is_empty());
     let mut rig = Rig::new(2);
     rig.command(Command::BackupAll { actor: "eve".into(), request: 4 });
@@ -203,12 +203,12 @@ fn switched_off_there_is_none_and_what_has_begun_outlives_a_start() {
 #[test]
 fn a_clock_set_back_by_up_to_a_day_brings_no_second_run() {
     let mut wall = Wall::new(1, NEW_YEAR_MS);
-    wall.to_utc(NEW_YEAR_MS + 3 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + 3 * HOUR_MS);
     wall.jump(-23 * HOUR_MS);
-    wall.to_utc(NEW_YEAR_MS + 23 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + 23 * HOUR_MS);
     assert_eq!(wall.done.len(), 1);
     assert!(!wall.rig.engine.clock_jumped());
-    wall.to_utc(NEW_YEAR_MS + DAY_MS + 2 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + DAY_MS + 2 * HOUR_MS);
     assert_eq!(wall.done.len(), 2);
 }
 
@@ -216,15 +216,15 @@ fn a_clock_set_back_by_up_to_a_day_brings_no_second_run() {
 fn a_clock_set_back_by_more_than_a_day_forgets_the_date_with_an_alarm_until_the_next_run() {
     let mut wall = Wall::new(1, NEW_YEAR_MS);
     wall.jump(40 * DAY_MS);
-    wall.to_utc(NEW_YEAR_MS + 40 * DAY_MS + 3 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + 40 * DAY_MS + 3 * HOUR_MS);
     assert_eq!(wall.done.len(), 2, "the jump passed a date's time, and the next date's came");
     wall.rig.said();
     wall.jump(-40 * DAY_MS);
     assert_eq!(wall.rig.said(), ["10800 - alarm clock_jump"]);
     assert!(wall.rig.engine.clock_jumped());
-    wall.to_utc(NEW_YEAR_MS + 20 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + 20 * HOUR_MS);
     assert_eq!(wall.done.len(), 2, "what is past is not made up for: it may have been run");
-    wall.to_utc(NEW_YEAR_MS + DAY_MS + 2 * HOUR_MS);
+    wall.go_to(NEW_YEAR_MS + DAY_MS + 2 * HOUR_MS);
     assert_eq!(wall.done.len(), 3);
     assert_eq!(wall.rig.said_of(&["clock_jump"]), ["93600 - ended clock_jump"]);
 }
@@ -245,7 +245,7 @@ fn over_400_days_with_jumps_no_date_has_a_second_run_and_undisturbed_ones_have_o
         let mut undisturbed = Vec::new();
         for _ in 0..400 {
             let begin = wall.utc();
-            wall.to_utc(begin + DAY_MS);
+            wall.go_to(begin + DAY_MS);
             // Small jumps either way now and then; never back by more than a day in all, which would be the alarm's case.
             if step() % 7 == 0 {
                 let hours = (step() % 30) as i64 - 10;
@@ -274,7 +274,7 @@ fn all_backups_are_hashed_again_once_a_day_whether_or_not_any_are_made() {
     let mut wall = Wall::new(2, NEW_YEAR_MS);
     wall.rig.configure(|policy| policy.daily_backup = false);
     wall.rig.out.clear();
-    wall.to_utc(NEW_YEAR_MS + 3 * DAY_MS);
+    wall.go_to(NEW_YEAR_MS + 3 * DAY_MS);
     let thorough =
         |output: &&(Mono, crate::engine::output::Output)| output.1.what == What::Files(Ask::Survey { thorough: true });
     assert_eq!(wall.rig.out.iter().filter(thorough).count(), 6);
@@ -286,7 +286,7 @@ fn while_no_deadline_runs_the_wall_clock_alone_asks_for_a_wake_up_a_minute() {
     wall.rig.to(400);
     let now = wall.rig.now;
     assert_eq!(wall.rig.engine.next_wake(now), Some(Mono(now.0 + 60 * SECOND_NS)));
-    wall.to_utc(NEW_YEAR_MS + 2 * HOUR_MS - 5000);
+    wall.go_to(NEW_YEAR_MS + 2 * HOUR_MS - 5000);
     let now = wall.rig.now;
     assert_eq!(wall.rig.engine.next_wake(now), Some(Mono(now.0 + 5 * SECOND_NS)), "never later than the run");
     assert!(now > at(0));
