@@ -109,23 +109,20 @@ pub enum Pick {
 
 /// Finds the newest good backup, hashing in slices whatever is not as at its last check. It always ends: nothing is hashed twice.
 ///
-/// It only reads, so it may run beside a publish and its retention: a backup that another job has checked meanwhile is not read on, and while
-/// listed ones are deleted under it, it looks again.
+/// It only reads, so it may run beside a publish and its retention: what another job has checked meanwhile is not read on. But the publish has to
+/// note its check, with `checks` locked against the search, before older ones are deleted: else the search could look for what is gone in a list
+/// that lacks what has come.
 #[derive(Debug)]
 pub struct Find {
     folder: Folder,
     /// What this job has found not to be usable, whatever a later look would say.
     given_up: Vec<(Name, Flaw)>,
     verify: Option<Verify>,
-    lists_left: u8,
 }
-
-/// How often a search looks again because files are deleted under it: a network share may list for a while what is long gone.
-const LISTS_MAX: u8 = 8;
 
 impl Find {
     pub(super) fn new(folder: Folder) -> Find {
-        Find { folder, given_up: Vec::new(), verify: None, lists_left: LISTS_MAX }
+        Find { folder, given_up: Vec::new(), verify: None }
     }
 
     /// Hashes at most `budget` bytes; notes what it found in `checks`. The pick it ends with is never `NeedsCheck`.
@@ -142,11 +139,7 @@ impl Find {
         }
         self.verify = None;
         let choice = match self.folder.choose(checks, &self.given_up) {
-            Ok((_, true)) if self.lists_left > 0 => {
-                self.lists_left -= 1;
-                return Progress::More;
-            }
-            Ok((choice, _)) => choice,
+            Ok(choice) => choice,
             Err(error) => return Progress::Done(Err(error)),
         };
         let Pick::NeedsCheck(name) = choice.pick else { return Progress::Done(Ok(choice)) };
@@ -171,28 +164,24 @@ impl Find {
 impl Folder {
     /// The newest good backup by what is known of each without hashing.
     pub fn newest_good(&self, checks: &Checks) -> Result<Choice, Error> {
-        Ok(self.choose(checks, &[])?.0)
+        self.choose(checks, &[])
     }
 
-    /// True if a backup was deleted between the list and the look: then a newer one may have been published that the list lacks.
-    fn choose(&self, checks: &Checks, given_up: &[(Name, Flaw)]) -> Result<(Choice, bool), Error> {
-        let (mut skipped, mut gone) = (Vec::new(), false);
+    fn choose(&self, checks: &Checks, given_up: &[(Name, Flaw)]) -> Result<Choice, Error> {
+        let mut skipped = Vec::new();
         for name in self.list()? {
             let earlier = || given_up.iter().find(|(other, _)| *other == name).map(|(_, flaw)| flaw.clone());
             let flaw = match check::look(self, name, checks) {
-                Condition::Good(backup) => return Ok((Choice { pick: Pick::Good(backup), skipped }, gone)),
+                Condition::Good(backup) => return Ok(Choice { pick: Pick::Good(backup), skipped }),
                 Condition::Flawed(flaw) => flaw,
-                Condition::Gone => {
-                    gone = true;
-                    continue;
-                }
+                Condition::Gone => continue,
                 Condition::Unchecked(_) => match earlier() {
                     Some(flaw) => flaw,
-                    None => return Ok((Choice { pick: Pick::NeedsCheck(name), skipped }, gone)),
+                    None => return Ok(Choice { pick: Pick::NeedsCheck(name), skipped }),
                 },
             };
             skipped.push(Skipped { path: self.archive(name), flaw });
         }
-        Ok((Choice { pick: Pick::None, skipped }, gone))
+        Ok(Choice { pick: Pick::None, skipped })
     }
 }

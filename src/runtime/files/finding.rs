@@ -1,5 +1,7 @@
-//! A search for the newest good backup, before a takeover. Only reads; holds the checks of its server while it hashes. Called by `Files::run`, on
-//! the prompt lane.
+//! A search for the newest good backup, before a takeover. Only reads. Called by `Files::run`, on the prompt lane.
+//!
+//! Holds the checks of its server while it lists, looks and hashes. A publish notes its backup in them before it deletes older ones, so nothing
+//! that a search has listed goes before it has looked at it, unless what has come instead is in its list.
 
 use super::place::Place;
 use super::walk::Walk;

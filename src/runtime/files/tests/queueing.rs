@@ -185,3 +185,29 @@ fn clearing_drops_all_jobs_and_keeps_what_was_checked_and_written() {
     assert_eq!(bench.hashed(), before);
     assert_eq!(bench.publish(&server, (op, file), 7).0, Ok(2));
 }
+
+/// What a slice tells that is under way on another thread while this is done.
+fn meanwhile(bench: &Bench, job: Job, lane: Lane, act: impl Fn(&Files)) -> Vec<Done> {
+    bench.files.post(job);
+    let taken = bench.files.queue.lock().take(lane).unwrap();
+    act(&bench.files);
+    bench.files.run(taken, MIB).0
+}
+
+#[test]
+fn a_slice_under_way_tells_nothing_of_a_removed_server_or_a_cancelled_operation_but_what_an_end_cuts_off() {
+    let mut bench = Bench::new(Mode::Driven);
+    let server = bench.server("cam-1");
+    let (handle, bulk, prompt) = (server.whose.handle, Lane::Bulk, Lane::Prompt);
+    assert!(meanwhile(&bench, server.survey(false), bulk, |files| files.forget(handle)).is_empty());
+    assert!(meanwhile(&bench, server.prepare(1), bulk, |files| files.forget(handle)).is_empty());
+    assert!(meanwhile(&bench, server.prepare(2), bulk, |files| files.cancel(2)).is_empty());
+    let told = meanwhile(&bench, server.prepare(3), bulk, Files::clear);
+    assert!(matches!(&told[..], [Done::Prepared { op: 3, result: Ok(_) }]), "{told:?}");
+    assert!(meanwhile(&bench, server.find(), prompt, Files::clear).is_empty());
+    assert!(!bench.files.has_work(), "and nothing is left of it");
+    assert_eq!(bench.back_up(&server, b"archive 1"), 1, "its folder is free");
+    bench.files.post(server.find());
+    assert!(meanwhile(&bench, server.find(), prompt, |files| files.forget(handle)).is_empty());
+    assert!(bench.rest().is_empty());
+}

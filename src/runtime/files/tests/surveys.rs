@@ -155,3 +155,41 @@ fn the_checks_of_one_folder_are_not_taken_for_another_s() {
     assert_eq!(number(&bench.find(&moved)), Some(3));
     assert_eq!(bench.hashed() - before, 9);
 }
+
+#[test]
+fn what_a_later_survey_finds_to_be_hashed_an_earlier_one_that_hashes_takes_on() {
+    let (mut bench, server) = after_a_start(Mode::Driven);
+    bench.files.post(server.survey(false));
+    for unchecked in [true, false] {
+        let Done::Surveyed { survey, through: false, .. } = bench.next() else { panic!() };
+        assert_eq!(survey.unchecked, unchecked);
+    }
+    // It is busy with the older ones.
+    touch(&server.archive(3), 1);
+    bench.files.post(server.survey(false));
+    let rest = bench.rest();
+    let Some(Done::Surveyed { survey, through: true, .. }) = rest.last() else { panic!("{rest:?}") };
+    assert_eq!((number(survey), survey.unchecked), (Some(3), false), "{rest:?}");
+}
+
+#[test]
+fn a_survey_does_not_hash_what_a_search_has_hashed_meanwhile() {
+    let mut bench = Bench::new(Mode::Driven);
+    let server = bench.server("cam-1");
+    for _ in 0..2 {
+        let written = bench.written_sparse(&server, 16 * MIB);
+        bench.publish(&server, written, 7).0.unwrap();
+    }
+    flip(&server.archive(2));
+    bench.forget_checks(&server);
+    let before = bench.hashed();
+    bench.files.post(server.survey(false));
+    let Done::Surveyed { through: false, .. } = bench.next() else { panic!() };
+    (0..4).for_each(|_| drop(bench.files.step(MIB)));
+    assert_eq!(number(&bench.find(&server)), Some(1));
+    let rest = bench.rest();
+    assert!(
+        matches!(rest.last(), Some(Done::Surveyed { survey, .. }) if number(survey) == Some(1) && !survey.unchecked)
+    );
+    assert_eq!(bench.hashed() - before, 3 * 16 * MIB, "the damaged one twice, for both had begun with it");
+}
