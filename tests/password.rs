@@ -81,7 +81,11 @@ impl Halves {
         let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
         let count = |path: std::path::PathBuf| match path.is_dir() {
             true => self.count_in_files(&path),
-            false => self.count(&fs::read(&path).expect("a file")),
+            false => match fs::read(&path) {
+                // The plugin writes on: a temporary file may have its name no longer.
+                Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => 0,
+                read => self.count(&read.expect("a file")),
+            },
         };
         entries.map(count).sum()
     }

@@ -39,6 +39,8 @@ struct PlainEngine {
     backups: BTreeMap<ServerKey, Vec<bool>>,
     /// What the engine wants done with files, one thing a poll.
     asks: VecDeque<(ServerKey, Ask)>,
+    /// The configuration names a directory for backups that is not there. (A relative one lies in the scenario's folder.)
+    no_directory: bool,
 }
 
 impl PlainEngine {
@@ -53,6 +55,7 @@ impl PlainEngine {
             reported: Vec::new(),
             backups: BTreeMap::new(),
             asks: VecDeque::new(),
+            no_directory: false,
         };
         plain.bring_in(config);
         if scenario.prepared {
@@ -92,7 +95,8 @@ impl PlainEngine {
                 self.reported.push(Input::Surveyed { server, survey, found: true });
             }
             Ask::Prepare { op, .. } => {
-                self.reported.push(Input::Prepared { op, result: Ok(format!("/incoming-{op}")) });
+                let file = if self.no_directory { Err("no directory".to_owned()) } else { Ok(format!("/incoming-{op}")) };
+                self.reported.push(Input::Prepared { op, result: file });
             }
             Ask::Publish { op, .. } => {
                 let backups = self.backups.entry(server).or_default();
@@ -127,6 +131,7 @@ impl PlainEngine {
 
     fn configure(&mut self, document: &Value) -> Result<(), RefusalName> {
         let next = Config::check(&absolute(document)).map_err(|_| "VMSF_ERR_CONFIG".to_owned())?;
+        let named = Path::new(document["backup_directory"].as_str().unwrap_or_default());
         for old in &self.config.monitored_servers {
             let stays = next
                 .monitored_servers
@@ -137,6 +142,7 @@ impl PlainEngine {
                 return Err("VMSF_ERR_CONFIG".to_owned());
             }
         }
+        self.no_directory = named.is_absolute() && !named.exists();
         self.bring_in(next);
         Ok(())
     }

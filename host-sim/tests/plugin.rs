@@ -100,17 +100,17 @@ fn a_host_that_drives_is_woken_and_begins_what_it_is_asked_for() {
     let second = 1_000_000_000;
     instance.poll(second, 0).unwrap();
     let b = instance.server("b").unwrap();
-    let request = instance.takeover(b, r#"{"actor":"alice"}"#).unwrap();
+    let request = instance.authorize(b, r#"{"actor":"alice"}"#, b"login").unwrap();
     instance.poll(2 * second, 1000).unwrap();
     let all: Vec<Told> = told.try_iter().collect();
     assert!(all.iter().any(|told| matches!(told, Told::Wake)), "{all:?}");
     let begun = all.into_iter().find_map(|told| if let Told::Begin(operation) = told { Some(operation) } else { None });
-    let begun = begun.expect("a takeover begins");
+    let begun = begun.expect("an authorization begins");
     let json: Value = serde_json::from_str(&begun.json).unwrap();
-    assert_eq!((begun.kind, begun.server, begun.attempt, begun.flags), (abi::VMSF_OP_TAKEOVER, b, 0, 0));
+    assert_eq!((begun.kind, begun.server, begun.attempt, begun.flags), (abi::VMSF_OP_AUTHORIZE, b, 0, 0));
     assert_eq!((&json["actor"], &json["request"]), (&json!("alice"), &json!(request)));
     instance.progress(begun.id, 500, "half").unwrap();
-    instance.complete(begun.id, abi::VMSF_OUTCOME_OK, "", &[]).unwrap();
+    instance.complete(begun.id, abi::VMSF_OUTCOME_OK, "", b"token").unwrap();
     let again = instance.complete(begun.id, abi::VMSF_OUTCOME_OK, "", &[]).unwrap_err();
     assert_eq!((again.call, again.name.as_str()), ("complete", "VMSF_ERR_NOT_FOUND"));
 }

@@ -126,6 +126,8 @@ pub struct Checker {
     logged: Vec<String>,
     /// By server and number; known at the end.
     pub(super) published: BTreeMap<String, BTreeMap<u64, Published>>,
+    /// What takeovers went before; known at the end.
+    pub(super) superseded: BTreeSet<u64>,
     ended: bool,
 }
 
@@ -470,6 +472,16 @@ impl Checker {
         if self.events.insert(seq, (self.life, json)).is_some() {
             self.fault(format!("the number {seq} was given before"));
         }
+    }
+
+    /// Whether a takeover went before a backup of this server after its archive had got this number: then it stays, though nobody was told.
+    pub(super) fn may_be_published(&self, server: &str, number: u64) -> bool {
+        let name = format!("/incoming-{number}-");
+        let its = |operation: &Operation| {
+            let named = operation.file.as_ref().is_some_and(|file| file.contains(&name));
+            named && operation.server == server && operation.answers.contains(&true)
+        };
+        self.superseded.iter().filter_map(|op| self.operations.get(op)).any(its)
     }
 
     /// At the end of the last life.

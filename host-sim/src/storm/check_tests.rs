@@ -24,6 +24,8 @@ fn begin(op: u64, operation: &str, server: &str, resumed: bool) -> Fact {
 /// Servers a and b have been authorized by operation 100.
 fn checker() -> Checker {
     let mut checker = Checker::default();
+    checker.access.calling("join");
+    checker.access.called("join");
     for server in ["a", "b"] {
         checker.access.answering(100, "authorize", server);
     }

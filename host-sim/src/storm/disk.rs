@@ -55,12 +55,15 @@ fn backup_faults(server: &str, folder: &Path, files: &[String], checker: &Checke
         match there.get(number) {
             Some(path) if *path == backup.path => {}
             Some(path) => wrong.push(format!("{server}: backup {number} is {path}, published was {}", backup.path)),
-            None if published.range(number + 1..).count() >= KEPT => {}
+            None if there.range(number + 1..).count() >= KEPT => {}
             None => wrong.push(format!("{server}: {backup:?} is gone, and fewer than {KEPT} are newer")),
         }
     }
-    if there.len() != published.len().min(KEPT) {
-        wrong.push(format!("{server}: {} backups are there, published were {}", there.len(), published.len()));
+    let unknown = there.keys().filter(|number| !published.contains_key(number));
+    let unknown = unknown.filter(|number| !checker.may_be_published(server, **number));
+    wrong.extend(unknown.map(|number| format!("{server}: nobody was told of backup {number}")));
+    if there.len() > KEPT {
+        wrong.push(format!("{server}: {} backups are there, {KEPT} are kept", there.len()));
     }
     Ok(wrong)
 }

@@ -58,7 +58,6 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What callbacks and the host's threads share.
-#[derive(Default)]
 struct Shared {
     work: Work,
     caller: OnceLock<Caller>,
@@ -128,7 +127,7 @@ pub fn run(args: &LifeArgs) -> u8 {
 
 fn live(args: &LifeArgs) -> Result<()> {
     let plugin = Plugin::load(&args.library)?;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared { work: Work::new(args.last), caller: OnceLock::new() });
     let create = |config| {
         let options = CreateOptions::new(args.folder.join("state"), config);
         Instance::create(&plugin, Mode::Worker, &options, Box::new(Told(Arc::clone(&shared))))
@@ -147,7 +146,7 @@ fn live(args: &LifeArgs) -> Result<()> {
     let (caller, rng) = (instance.caller(), Rng::with_seed(!args.seed));
     std::thread::scope(|scope| {
         let work = &shared.work;
-        scope.spawn(move || work.perform(&caller, rng, args.last));
+        scope.spawn(move || work.perform(&caller, rng));
         let done = if args.last { last::bring_to_an_end(&mut doer, &args.folder) } else { act(&mut doer, args.seed) };
         work.end();
         done

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::check::{Call, Checker, Operation};
 
+/// The outcome of what a takeover goes before.
+const SUPERSEDED: &str = "superseded";
+
 /// A backup that the log says was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
@@ -41,6 +44,9 @@ impl Checker {
         self.check_operations(&ledger);
         self.check_calls(&ledger);
         self.published = self.check_published(entries);
+        let superseded =
+            |(op, ends): (&u64, &Vec<(String, u64)>)| ends.iter().any(|(end, _)| end == SUPERSEDED).then_some(*op);
+        self.superseded = ledger.outcomes.iter().filter_map(superseded).collect();
         self.figures.published = self.published.values().map(|all| all.len() as u64).sum();
     }
 
@@ -68,14 +74,14 @@ impl Checker {
         }
         for op in self.access.superseded() {
             let found = ledger.outcomes.get(&op).map_or(&[][..], Vec::as_slice);
-            if !found.iter().any(|(outcome, _)| outcome == "superseded") {
+            if !found.iter().any(|(outcome, _)| outcome == SUPERSEDED) {
                 wrong.push(format!("the token of {op} was not handed on, and no takeover went before it: {found:?}"));
             }
         }
         for op in &self.must_be_over {
             let found = ledger.outcomes.get(op).map_or(&[][..], Vec::as_slice);
             if self.operations.get(op).is_some_and(|operation| operation.refused)
-                && !found.iter().any(|(outcome, _)| outcome == "superseded" || outcome == "interrupted")
+                && !found.iter().any(|(outcome, _)| outcome == SUPERSEDED || outcome == "interrupted")
             {
                 wrong.push(format!("the answer to {op} was refused though it was never given up: {found:?}"));
             }
@@ -125,7 +131,7 @@ impl Operation {
         match outcome {
             "ok" => self.answered.map_or(self.answers.contains(&true), |answer| answer || self.answers.len() > 1),
             "failed" => self.answered.map_or(self.answers.contains(&false), |answer| !answer || self.answers.len() > 1),
-            "superseded" => yields,
+            SUPERSEDED => yields,
             "interrupted" => is_login && self.answered.is_none(),
             _ => false,
         }

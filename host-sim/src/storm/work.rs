@@ -46,6 +46,8 @@ impl Task {
 /// What the host was asked for and has not answered.
 #[derive(Debug, Default)]
 pub struct Work {
+    /// It does everything well, and at once.
+    obliging: bool,
     open: Mutex<Open>,
     changed: Condvar,
 }
@@ -58,6 +60,11 @@ struct Open {
 }
 
 impl Work {
+    /// A host that was asked for nothing yet.
+    pub fn new(obliging: bool) -> Self {
+        Self { obliging, ..Self::default() }
+    }
+
     fn put(&self, task: Task) {
         lock(&self.open).tasks.push(task);
         self.changed.notify_all();
@@ -106,17 +113,17 @@ impl Work {
         match caller {
             // An archive takes too long for a callback.
             Some(caller) if task.file.is_none() && task.op.is_multiple_of(5) => answer_inside(caller, &task, true),
-            Some(caller) if task.op.is_multiple_of(15) => answer_inside(caller, &task, false),
+            Some(caller) if task.op.is_multiple_of(15) && !self.obliging => answer_inside(caller, &task, false),
             _ => self.put(task),
         }
     }
 
-    /// Performs one operation after another, well or badly or not yet; an obliging host all of them well.
-    pub fn perform(&self, caller: &Caller, mut rng: Rng, obliging: bool) {
+    /// Performs one operation after another, well or badly or not yet.
+    pub fn perform(&self, caller: &Caller, mut rng: Rng) {
         while let Some(task) = self.next(&mut rng) {
             match rng.u32(0..100) {
                 0..60 => self.finish(caller, &task, &mut rng),
-                _ if obliging => self.finish(caller, &task, &mut rng),
+                _ if self.obliging => self.finish(caller, &task, &mut rng),
                 60..75 => self.fail(caller, &task, &mut rng),
                 _ => {
                     thread::sleep(LEFT_ALONE);
