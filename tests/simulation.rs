@@ -35,8 +35,9 @@ struct PlainEngine {
     names: BTreeMap<ServerKey, String>,
     /// Reported since the last poll.
     reported: Vec<Input>,
-    /// The backups of each server, oldest first, and whether they are good.
-    backups: BTreeMap<ServerKey, Vec<bool>>,
+    /// The backups of each server, oldest first: number, and whether it is good.
+    /// They outlive their server.
+    backups: BTreeMap<String, Vec<(u64, bool)>>,
     /// What the engine wants done with files, one thing a poll.
     asks: VecDeque<(ServerKey, Ask)>,
     /// The configuration names a directory for backups that is not there. (A relative one lies in the scenario's folder.)
@@ -70,19 +71,18 @@ impl PlainEngine {
         let joined = Command::Cluster { joined: true, actor: "host".to_owned(), request: 0 };
         self.reported.push(Input::Command(joined));
         for server in self.keys.values().copied().collect::<Vec<_>>() {
-            self.backups.insert(server, vec![true]);
+            self.backups.insert(self.names[&server].clone(), vec![(1, true)]);
             self.reported.push(Input::Token { server, by: Some(u64::from(server.0)) });
             self.reported.push(Input::Surveyed { server, survey: self.survey(server), found: false });
         }
     }
 
     fn survey(&self, server: ServerKey) -> Survey {
-        let backups = self.backups.get(&server).cloned().unwrap_or_default();
-        let number = |place: usize| place as u64 + 1;
-        let newest = backups.iter().rposition(|good| *good).map(|place| archive(number(place)));
-        let bad = backups.iter().enumerate().filter(|(_, good)| !**good);
-        let damaged = bad.map(|(place, _)| (number(place), "damaged".to_owned())).collect();
-        Survey { newest, damaged, highest: backups.len() as u64, error: None }
+        let backups = self.backups.get(&self.names[&server]).cloned().unwrap_or_default();
+        let newest = backups.iter().rfind(|(_, good)| *good).map(|(number, _)| archive(*number));
+        let bad = backups.iter().filter(|(_, good)| !good);
+        let damaged = bad.map(|(number, _)| (*number, "damaged".to_owned())).collect();
+        Survey { newest, damaged, highest: backups.last().map_or(0, |(number, _)| *number), error: None }
     }
 
     /// The file worker: what comes of the oldest wish, or of the oldest search.
@@ -99,9 +99,14 @@ impl PlainEngine {
                 self.reported.push(Input::Prepared { op, result: file });
             }
             Ask::Publish { op, .. } => {
-                let backups = self.backups.entry(server).or_default();
-                backups.push(true);
-                let number = backups.len() as u64;
+                let kept = self.config.backups_kept as usize;
+                let backups = self.backups.entry(self.names[&server].clone()).or_default();
+                let number = backups.last().map_or(0, |(number, _)| *number) + 1;
+                backups.push((number, true));
+                // What is older than the newest good ones to be kept goes.
+                let good = backups.iter().rev().filter(|(_, good)| *good).map(|(number, _)| *number);
+                let oldest = good.take(kept).last().unwrap_or(0);
+                backups.retain(|(number, _)| *number >= oldest);
                 self.reported.push(Input::Published { op, result: Ok(archive(number)) });
                 let survey = self.survey(server);
                 self.reported.push(Input::Surveyed { server, survey, found: false });
@@ -248,8 +253,7 @@ impl Subject for PlainEngine {
         let Mishap::CorruptBackup { server } = mishap else {
             return Err("a life of the plain engine does not end".to_owned());
         };
-        let server = self.key(server)?;
-        *self.backups.get_mut(&server).and_then(|backups| backups.last_mut()).ok_or("no backup")? = false;
+        self.backups.get_mut(server).and_then(|backups| backups.last_mut()).ok_or("no backup")?.1 = false;
         Ok(Vec::new())
     }
 

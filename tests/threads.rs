@@ -42,7 +42,9 @@ fn hammer(p: u64, servers: &[AtomicU64], seed: usize, ending: &AtomicBool) -> Ve
         let code = call!(last_error(p, std::ptr::null_mut(), room.as_mut_ptr(), 8, &mut len));
         note("last_error", code, &[VMSF_OK, VMSF_ERR_TOO_SMALL]);
         if round.is_multiple_of(50) {
+            // Each call with each server: the numbers have no factor in common.
             let (member, call, further) = CALLS[round / 50 % CALLS.len()];
+            let s = servers[round / 50 / CALLS.len() % servers.len()].load(Ordering::Relaxed);
             note(member, call(p, s), &[&[VMSF_OK, VMSF_ERR_STATE, VMSF_ERR_BUSY], further].concat());
         }
         round += 1;

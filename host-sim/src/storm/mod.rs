@@ -230,7 +230,8 @@ fn wait(child: &mut Child, most: Duration) {
 
 /// Kinds that too few kills have hit: then the storm says too little.
 fn not_hit(checker: &Checker, kills: u32) -> Vec<String> {
-    let least = 1 + kills / KILLS_FOR_ONE;
+    // A few kills may miss a kind by chance.
+    let least = kills / KILLS_FOR_ONE;
     let hits = |kind: &Kind| checker.figures.hits.get(kind).copied().unwrap_or(0);
     let few = Kind::ALL.iter().filter(|kind| hits(kind) < least);
     few.map(|kind| format!("{} kills hit {}, at least {least} should", hits(kind), kind.name())).collect()
