@@ -831,7 +831,8 @@ typedef vmsf_result (*vmsf_entry_fn)(vmsf_handshake *io);
  until `release`.
 
  The functions come one at a time, on the plugin's file worker or inside `poll`, with no lock held, beside `event` and
- `begin`. They MAY block: only the operation that needs the token waits (with VMSF_HOST_DRIVES `poll` does). From
+ `begin`. They MAY block, and SHOULD NOT for long: no deadline and no callback waits for them (with VMSF_HOST_DRIVES
+ `poll` does), but each other does, and so does the search for a backup before a takeover. From
  inside them the same members may be called as from other callbacks. The host MUST keep a token across starts of the
  plugin, for each state directory apart; `server_id` is unique in one. A result below 0 is a failure, of which the
  plugin shows the name; a number that is no result code counts as one, too.
