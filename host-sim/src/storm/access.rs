@@ -15,6 +15,8 @@ pub struct Access {
     called: u64,
     called_when_answering: BTreeMap<u64, u64>,
     calls_now: Option<bool>,
+    /// The cluster was joined by an answer that was accepted while the call that is being made was under way.
+    answered_meanwhile: bool,
     logins: BTreeMap<String, Brought>,
     /// Servers that may be other machines, if the configuration that is being given comes into force.
     in_doubt: BTreeSet<String>,
@@ -33,6 +35,7 @@ impl Default for Access {
             called: 0,
             called_when_answering: BTreeMap::new(),
             calls_now: None,
+            answered_meanwhile: false,
             logins: BTreeMap::new(),
             in_doubt: BTreeSet::new(),
             accepted: BTreeSet::new(),
@@ -94,6 +97,7 @@ impl Access {
     /// A call is made.
     pub fn calling(&mut self, call: &str) {
         self.calls_now = to_be(call);
+        self.answered_meanwhile = false;
         self.joined.extend(self.calls_now);
     }
 
@@ -102,8 +106,8 @@ impl Access {
         self.calls_now = None;
         if let Some(joined) = to_be(call) {
             self.called += 1;
-            // Whether an answer that is on its way comes before or after it, nobody knows.
-            let alone = self.called_when_answering.is_empty();
+            // Whether an answer that is or was on its way meanwhile comes before or after it, nobody knows.
+            let alone = self.called_when_answering.is_empty() && !self.answered_meanwhile;
             self.joined = if alone { [joined].into() } else { [joined, true].into() };
         }
     }
@@ -128,6 +132,7 @@ impl Access {
     /// Its answer was accepted for good.
     pub fn answered(&mut self, op: u64, operation: &str, ok: bool) {
         let before = self.called_when_answering.remove(&op);
+        self.answered_meanwhile |= operation == "join_cluster" && ok && self.calls_now.is_some();
         match operation {
             "authorize" if ok => _ = self.accepted.insert(op),
             "join_cluster" if ok && before == Some(self.called) && self.calls_now.is_none() => {
@@ -256,6 +261,19 @@ mod tests {
         access.begin_life();
         assert!(access.found(false, &["a".into()]).is_empty());
         assert_eq!(access.found(false, &[]).len(), 1);
+    }
+
+    #[test]
+    fn whether_an_answer_in_the_middle_of_a_leave_comes_before_it_nobody_knows() {
+        let mut access = Access::default();
+        access.calling("leave");
+        access.answering(1, "join_cluster", "");
+        access.answered(1, "join_cluster", true);
+        access.called("leave");
+        assert_eq!(access.known("").0, [false, true].into());
+        access.calling("leave");
+        access.called("leave");
+        assert_eq!(access.known("").0, [false].into(), "nothing was answered in the middle of this one");
     }
 
     #[test]
