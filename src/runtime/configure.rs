@@ -88,24 +88,36 @@ impl Runtime {
         let before = self.config();
         let servers = Arc::new(self.servers.read().placed(&next));
         let next = Arc::new(next);
-        {
-            let mut core = self.core.lock();
-            self.catch_up(&mut core);
-            self.check_drops(&core, &before, &next)?;
-        }
+        self.may_drop(&before, &next)?;
         if dry_run {
             return Ok(());
         }
-        self.store.keep_config(&next.to_json())?;
-        self.put_in_force(&before, &next, servers, stays).inspect_err(|_| {
-            // A takeover began while the file was written: what is kept is what is in force.
-            if let Err(error) = self.store.keep_config(&before.to_json()) {
-                log::error!("the configuration on disk is not the one in force: {error}");
+        // What has ended is on disk before a file that does not bring its server any more.
+        let _ = self.commit();
+        {
+            // No takeover that begins meanwhile gets to disk, and none is begun before it is there: a kill finds a state that this file fits.
+            let writing = self.writing.lock();
+            self.may_drop(&before, &next)?;
+            self.store.keep_config(&next.to_json())?;
+            if let Err(rejected) = self.put_in_force(&before, &next, servers, stays) {
+                // A takeover began while the file was written: what is kept is what is in force.
+                let kept = self.store.keep_config(&before.to_json());
+                drop(writing);
+                if let Err(error) = kept {
+                    log::error!("the configuration on disk is not the one in force: {error}");
+                }
+                return Err(rejected);
             }
-        })?;
+        }
         // What it removes is forgotten on disk, too, before it can be added again. Should that fail, it is said in the log and tried again.
         let _ = self.commit();
         Ok(())
+    }
+
+    fn may_drop(&self, before: &Config, next: &Config) -> Result<(), Rejected> {
+        let mut core = self.core.lock();
+        self.catch_up(&mut core);
+        self.check_drops(&core, before, next)
     }
 
     fn put_in_force(
