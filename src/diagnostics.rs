@@ -1,7 +1,8 @@
 //! The `log` facade, bridged to the host of the instance on whose behalf a thread works.
 //!
 //! A thread outside the plugin has no such instance, and what it logs goes nowhere. What is logged on a thread while the host's `log` runs there
-//! is dropped and counted, so that a host which calls in from its log cannot go round in circles. Never log with a lock held: the host may call in.
+//! is dropped and counted, so that a host which calls in from its log cannot go round in circles. Never log with a lock held, since the host may
+//! call in; where rooms below may log meanwhile, `hold_back` keeps their lines until the lock is given back.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -21,6 +22,13 @@ const TARGET: &str = "vms_failover";
 thread_local! {
     static CURRENT: RefCell<Option<Arc<dyn Host>>> = const { RefCell::new(None) };
     static LOGGING: Cell<bool> = const { Cell::new(false) };
+    static HELD: RefCell<Option<Vec<Line>>> = const { RefCell::new(None) };
+}
+
+struct Line {
+    level: Level,
+    target: String,
+    text: String,
 }
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -34,6 +42,15 @@ impl Log for Bridge {
 
     fn log(&self, record: &Record<'_>) {
         let Some(host) = current() else { return };
+        let held = HELD.with_borrow_mut(|held| {
+            let lines = held.as_mut()?;
+            let text = record.args().to_string();
+            lines.push(Line { level: record.level(), target: record.target().to_owned(), text });
+            Some(())
+        });
+        if held.is_some() {
+            return;
+        }
         if LOGGING.replace(true) {
             DROPPED.fetch_add(1, Ordering::Relaxed);
             return;
@@ -75,6 +92,25 @@ impl Drop for Entered {
     fn drop(&mut self) {
         let before = self.0.take();
         let _ = CURRENT.try_with(|current| current.replace(before));
+    }
+}
+
+/// While it lives, what the thread logs waits. Dropped after the lock that it was made for.
+#[must_use]
+pub struct HeldBack(());
+
+/// Keeps what this thread logs from now on. Not one inside another.
+pub fn hold_back() -> HeldBack {
+    let _ = HELD.try_with(|held| held.replace(Some(Vec::new())));
+    HeldBack(())
+}
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        let lines = HELD.try_with(RefCell::take).ok().flatten();
+        for Line { level, target, text } in lines.into_iter().flatten() {
+            log::log!(target: &target, level, "{text}");
+        }
     }
 }
 

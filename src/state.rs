@@ -15,7 +15,7 @@ mod migration;
 mod pair;
 mod spare;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 pub mod tokens;
 
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Replacing and editing the configuration of a living instance: checked, kept on disk, then in force, in that order.
 //!
-//! Parsing and the disk come with no lock held. Called by `ffi` for `configure` and `edit`, one at a time.
+//! Parsing comes with no lock held, the disk with that of the writers alone, which no keep-alive and no reading takes. Called by `ffi` for `configure` and `edit`, one at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -96,18 +96,15 @@ impl Runtime {
         let _ = self.commit();
         {
             // No takeover that begins meanwhile gets to disk, and none is begun before it is there: a kill finds a state that this file fits.
-            let writing = self.writing.lock();
+            let _writing = self.writing();
             self.may_drop(&before, &next)?;
             self.store.keep_config(&next.to_json())?;
-            if let Err(rejected) = self.put_in_force(&before, &next, servers, stays) {
+            self.put_in_force(&before, &next, servers, stays).inspect_err(|_| {
                 // A takeover began while the file was written: what is kept is what is in force.
-                let kept = self.store.keep_config(&before.to_json());
-                drop(writing);
-                if let Err(error) = kept {
+                if let Err(error) = self.store.keep_config(&before.to_json()) {
                     log::error!("the configuration on disk is not the one in force: {error}");
                 }
-                return Err(rejected);
-            }
+            })?;
         }
         // What it removes is forgotten on disk, too, before it can be added again. Should that fail, it is said in the log and tried again.
         let _ = self.commit();

@@ -7,15 +7,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
 use vms_failover_abi as abi;
 
 use super::{Life, Runtime};
+use crate::diagnostics::{self, HeldBack};
 use crate::engine::output::Operation;
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::state::tokens::Change;
 
+/// Held by whoever writes the state. The host may call in from its log: what is logged meanwhile waits, so the order of the fields matters.
+pub(super) struct Writing<'a> {
+    _lock: MutexGuard<'a, ()>,
+    _lines: HeldBack,
+}
+
 impl Runtime {
+    /// From now on nobody else writes the state.
+    pub(super) fn writing(&self) -> Writing<'_> {
+        Writing { _lock: self.writing.lock(), _lines: diagnostics::hold_back() }
+    }
+
     /// Writes the durable state, unless all of it is on disk already.
     pub fn commit(&self) -> Result<(), Error> {
         self.write().map(|_| ())
@@ -23,7 +36,7 @@ impl Runtime {
 
     /// The same; inside it says whether the tokens are on disk, too.
     pub(super) fn write(&self) -> Result<Result<(), Error>, Error> {
-        let writing = self.writing.lock();
+        let writing = self.writing();
         let (snapshot, due) = {
             let mut core = self.core.lock();
             if core.is_torn() {
@@ -175,7 +188,9 @@ impl Runtime {
     pub fn close(&self) {
         // What was configured or cancelled while stopped.
         let _ = self.commit();
-        if let Some(store) = self.log.lock().take()
+        // With the lock given back: the host may call in from its log.
+        let store = self.log.lock().take();
+        if let Some(store) = store
             && let Err(error) = store.close()
         {
             log::error!("the log was not closed well: {}", error.text);

@@ -183,7 +183,7 @@ pub struct Runtime {
     performs: Performs,
     /// Held by whoever changes the configuration.
     configuring: Mutex<()>,
-    /// Held by whoever writes the state.
+    /// Held by whoever writes the state, by way of `writing`.
     writing: Mutex<()>,
     /// None once the instance has ended.
     log: Mutex<Option<LogStore>>,

@@ -1,11 +1,14 @@
 //! What only a test inside can bring about: a panic in the worker, a thread that stalls in the middle of `notify`, and a look at what the worker
 //! goes by.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::Mutex;
 use serde_json::json;
 use tempfile::TempDir;
 use vms_failover_abi as abi;
@@ -16,6 +19,7 @@ use super::core::{Call, Message};
 use super::secrets::SecretStore;
 use super::{Answer, Begin, Host, Kept, Numbers, Offers, Performs, Runtime};
 use crate::config::Config;
+use crate::diagnostics;
 use crate::engine::Ran;
 use crate::engine::command::Command;
 use crate::engine::health::EventKind;
@@ -25,6 +29,7 @@ use crate::error::Error;
 use crate::log::store::LogStore;
 use crate::log::{Entry, Words};
 use crate::secret::Secret;
+use crate::state::tests::steps::watched;
 use crate::state::{Durability, Store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,6 +39,9 @@ struct Fragile {
     events: Sender<u32>,
     panics_left: AtomicUsize,
     begun: AtomicUsize,
+    /// What it was told in its log, and whether somebody was writing the state then.
+    lines: Mutex<Vec<(String, bool)>>,
+    runtime: OnceLock<Weak<Runtime>>,
 }
 
 impl Host for Fragile {
@@ -48,9 +56,12 @@ impl Host for Fragile {
     }
     fn wake(&self, _: u64) {}
     fn log_level(&self) -> log::LevelFilter {
-        log::LevelFilter::Off
+        log::LevelFilter::Info
     }
-    fn log(&self, _: log::Level, _: &str, _: &str) {}
+    fn log(&self, _: log::Level, _: &str, text: &str) {
+        let runtime = self.runtime.get().and_then(Weak::upgrade);
+        self.lines.lock().push((text.to_owned(), runtime.is_some_and(|runtime| runtime.writing.is_locked())));
+    }
     fn is_calling_back(&self) -> bool {
         false
     }
@@ -81,9 +92,16 @@ fn bench_with(clock: Clock, panics: usize, secret_store: Option<Arc<dyn SecretSt
     let (tokens, _) = store.tokens().unwrap();
     let kept = Kept { store, tokens, log, numbers, document: None, first_words: Vec::new() };
     let (sender, events) = unbounded();
-    let host = Arc::new(Fragile { events: sender, panics_left: AtomicUsize::new(panics), begun: AtomicUsize::new(0) });
+    let host = Arc::new(Fragile {
+        events: sender,
+        panics_left: AtomicUsize::new(panics),
+        begun: AtomicUsize::new(0),
+        lines: Mutex::default(),
+        runtime: OnceLock::new(),
+    });
     let offers = Offers { performs: Performs::new(OperationKind::ALL), secret_store };
     let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"]), offers).unwrap();
+    host.runtime.set(Arc::downgrade(&runtime)).unwrap();
     Bench { runtime, host, events, _root: root }
 }
 
@@ -127,6 +145,33 @@ fn a_thread_that_stalls_in_notify_never_touches_the_next_tenant_of_the_slot() {
     runtime.poll(6, 6).unwrap();
     assert_eq!(events.try_iter().count(), 0);
     runtime.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn nobody_writes_the_state_while_a_configuration_is_written_that_may_drop_servers() {
+    let Bench { runtime, _root, .. } = bench(Clock::driven(), 0);
+    let free = Rc::new(Cell::new(0));
+    let (writers, seen) = (Arc::clone(&runtime), Rc::clone(&free));
+    let watch = move || seen.set(seen.get() + usize::from(!writers.writing.is_locked()));
+    let (steps, result) = watched(watch, || runtime.configure(config(&[]).to_json().as_bytes(), false));
+    result.unwrap();
+    assert!(steps.contains(&"rename"), "{steps:?}");
+    assert_eq!(free.get(), 0, "of {steps:?}");
+}
+
+#[test]
+fn what_is_logged_while_the_state_is_written_is_said_when_the_lock_is_given_back() {
+    diagnostics::install();
+    let Bench { runtime, host, _root, .. } = bench(Clock::driven(), 0);
+    let _entered = diagnostics::enter(Arc::clone(&host) as _);
+    let writing = runtime.writing();
+    log::warn!("one");
+    log::warn!("two");
+    assert_eq!(*host.lines.lock(), []);
+    drop(writing);
+    assert_eq!(*host.lines.lock(), [("one".to_owned(), false), ("two".to_owned(), false)]);
+    log::warn!("three");
+    assert_eq!(host.lines.lock().len(), 3, "and at once again");
 }
 
 fn key_of(runtime: &Runtime) -> ServerKey {

@@ -1,4 +1,4 @@
-//! The steps of `disk`, seen by a test: which there were, a kill before the nth, a disk without room.
+//! The steps of `disk`, seen by a test: which there were, a look before each, a kill before the nth, a disk without room.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,6 +8,7 @@ struct Steps {
     taken: Vec<&'static str>,
     kill_at: Option<usize>,
     full: bool,
+    watch: Option<Box<dyn Fn()>>,
 }
 
 thread_local! {
@@ -21,6 +22,7 @@ pub fn step(name: &'static str) -> io::Result<()> {
             return Err(io::Error::other("killed"));
         }
         steps.taken.push(name);
+        steps.watch.iter().for_each(|watch| watch());
         let needs_room = matches!(name, "write" | "append");
         if steps.full && needs_room { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     })
@@ -39,6 +41,11 @@ pub fn on_a_full_disk<T>(run: impl FnOnce() -> T) -> (Vec<&'static str>, T) {
 /// On a full disk, and killed before the nth step.
 pub fn on_a_full_disk_killed_at<T>(n: usize, run: impl FnOnce() -> T) -> (Vec<&'static str>, T) {
     with(Steps { full: true, kill_at: Some(n), ..Steps::default() }, run)
+}
+
+/// Looks at something before each step.
+pub fn watched<T>(watch: impl Fn() + 'static, run: impl FnOnce() -> T) -> (Vec<&'static str>, T) {
+    with(Steps { watch: Some(Box::new(watch)), ..Steps::default() }, run)
 }
 
 fn with<T>(steps: Steps, run: impl FnOnce() -> T) -> (Vec<&'static str>, T) {
