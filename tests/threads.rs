@@ -188,7 +188,7 @@ impl Held {
     }
 }
 
-/// Waits until the plugin's clock shows `at`.
+/// Waits until the plugin's clock shows `at`. A real clock tells nobody that it has moved, so it is looked at again and again.
 fn wait_for_clock(rig: &Rig, at: u64) {
     let until = Instant::now() + PATIENCE;
     while rig.now() < at {

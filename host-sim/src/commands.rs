@@ -29,7 +29,7 @@ pub struct RunOptions {
     /// The scenario files.
     pub files: Vec<PathBuf>,
     /// `--library`.
-    pub library: Option<PathBuf>,
+    pub plugin: Option<PathBuf>,
     /// `--explain`.
     pub explain: bool,
     /// Columns of `--explain`; none: `COLUMNS`, else 80.
@@ -60,7 +60,7 @@ pub fn run_files(options: &RunOptions) -> u8 {
                 BAD
             }
             (Ok(scenario), Some(plugin)) => run_scenario(plugin, file, &scenario, options),
-            (Ok(scenario), none) => match load(options.library.as_deref()) {
+            (Ok(scenario), none) => match load(options.plugin.as_deref()) {
                 Ok(loaded) => run_scenario(none.insert(loaded), file, &scenario, options),
                 Err(text) => {
                     complain(&text);

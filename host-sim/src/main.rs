@@ -76,8 +76,8 @@ struct RandomArgs {
 #[derive(Args)]
 struct LibraryArg {
     /// The plugin library [default: $VMSF_LIBRARY, else near this program]
-    #[arg(long, value_name = "PATH")]
-    library: Option<PathBuf>,
+    #[arg(long = "library", value_name = "PATH")]
+    plugin: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -85,10 +85,10 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Demo(command) => command.run(),
         Command::Run(RunArgs { files, library, explain, width }) => {
-            commands::run_files(&RunOptions { files, library: library.library, explain, width })
+            commands::run_files(&RunOptions { files, plugin: library.plugin, explain, width })
         }
         Command::Random(RandomArgs { seed, troubled, print, library }) => {
-            commands::run_random(seed, troubled, print, library.library.as_deref())
+            commands::run_random(seed, troubled, print, library.plugin.as_deref())
         }
         Command::Storm(args) => host_sim::storm::run(&args),
         Command::StormHost(args) => host_sim::storm::host::run(&args),

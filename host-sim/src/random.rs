@@ -14,8 +14,11 @@ use crate::scenario::{EventKind, Scenario};
 /// The random scenario of a seed.
 #[must_use]
 pub fn scenario(seed: u64) -> Scenario {
-    let text = document(seed).to_string();
-    match Scenario::parse(&format!("seed {seed}"), &text) {
+    parsed(&format!("seed {seed}"), &document(seed))
+}
+
+fn parsed(name: &str, document: &Value) -> Scenario {
+    match Scenario::parse(name, &document.to_string()) {
         Ok(scenario) => scenario,
         Err(bad) => unreachable!("a random scenario is valid: {bad}"),
     }
@@ -24,24 +27,19 @@ pub fn scenario(seed: u64) -> Scenario {
 /// The same as a document.
 #[must_use]
 pub fn document(seed: u64) -> Value {
-    let mut maker = Maker { rng: Rng::with_seed(seed), servers: Vec::new(), until_ms: 0, steps: Vec::new() };
-    maker.document(seed)
+    Maker::new(seed).document(seed)
 }
 
 /// The troubled scenario of a seed.
 #[must_use]
 pub fn troubled(seed: u64) -> Scenario {
-    let text = troubled_document(seed).to_string();
-    match Scenario::parse(&format!("troubled seed {seed}"), &text) {
-        Ok(scenario) => scenario,
-        Err(bad) => unreachable!("a troubled scenario is valid: {bad}"),
-    }
+    parsed(&format!("troubled seed {seed}"), &troubled_document(seed))
 }
 
 /// The same as a document.
 #[must_use]
 pub fn troubled_document(seed: u64) -> Value {
-    let mut maker = Maker { rng: Rng::with_seed(seed), servers: Vec::new(), until_ms: 0, steps: Vec::new() };
+    let mut maker = Maker::new(seed);
     let mut document = maker.document(seed);
     document["name"] = json!(format!("troubled scenario of seed {seed}"));
     document["start_utc"] = json!(maker.pick(&["2026-01-01T01:40:00Z", "2028-02-28T23:50:00Z"]));
@@ -77,6 +75,10 @@ struct Maker {
 }
 
 impl Maker {
+    fn new(seed: u64) -> Self {
+        Self { rng: Rng::with_seed(seed), servers: Vec::new(), until_ms: 0, steps: Vec::new() }
+    }
+
     fn document(&mut self, seed: u64) -> Value {
         self.servers = (1..=self.rng.u32(2..=6)).map(|n| format!("s{n}")).collect();
         self.until_ms = self.rng.u64(20..=90) * 60_000;

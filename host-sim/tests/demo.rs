@@ -19,6 +19,15 @@ use serde_json::Value;
 /// How long a demo may take on a machine that is busy with other things.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Waits for what processes do that are no children of the test: nobody tells of it, so it is looked for again and again.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < limit, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A running demo.
 struct Demo {
     child: Child,
@@ -246,11 +255,7 @@ fn when_the_director_is_killed_its_processes_go_with_it() {
     demo.until(|line| line["loss"] == "hang");
     demo.signal(Signal::KILL);
     demo.child.wait().unwrap();
-    let limit = Instant::now() + LIMIT;
-    while !processes(demo.folder.path()).is_empty() {
-        assert!(Instant::now() < limit, "{:?}", processes(demo.folder.path()));
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("its processes are gone", || processes(demo.folder.path()).is_empty());
 }
 
 #[test]
@@ -303,12 +308,8 @@ fn everything_can_be_kept_to_look_at() {
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept");
     let mut demo = command(&folder, free_port()).arg("--keep").arg(&kept).spawn().unwrap();
-    let limit = Instant::now() + LIMIT;
     let camera = kept.join("arena/recordings/pitch");
-    while fs::read_dir(&camera).map_or(0, Iterator::count) < 3 {
-        assert!(Instant::now() < limit);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("three segments are recorded", || fs::read_dir(&camera).map_or(0, Iterator::count) >= 3);
     kill_process(Pid::from_raw(demo.id().cast_signed()).unwrap(), Signal::INT).unwrap();
     assert_eq!(demo.wait().unwrap().code(), Some(130));
     assert!(fs::read_dir(&camera).unwrap().count() >= 3);

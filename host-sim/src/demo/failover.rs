@@ -48,8 +48,8 @@ pub struct FailoverArgs {
     #[arg(long)]
     pub port: u16,
     /// The plugin library.
-    #[arg(long)]
-    pub library: PathBuf,
+    #[arg(long = "library")]
+    pub plugin: PathBuf,
     /// Do the takeover with this number, but never answer: the director kills this process in the middle of it.
     #[arg(long)]
     pub stall_in: Option<usize>,
@@ -63,7 +63,7 @@ impl FailoverArgs {
             format!("--clock={}", self.clock),
             format!("--folder={}", self.folder.display()),
             format!("--port={}", self.port),
-            format!("--library={}", self.library.display()),
+            format!("--library={}", self.plugin.display()),
         ];
         words.extend(self.stall_in.map(|number| format!("--stall-in={number}")));
         words
@@ -133,7 +133,7 @@ fn create(
     jobs: &Sender<Job>,
     pulse: &Arc<Pulse>,
 ) -> Result<Instance> {
-    let plugin = Plugin::load(&args.library)?;
+    let plugin = Plugin::load(&args.plugin)?;
     let pace = Pace::at(args.clock.speed());
     // Once it has been given, the plugin keeps its configuration itself.
     let config = (!args.folder.join("state").exists()).then(|| configuration(&args.folder, args.port, &pace));

@@ -122,8 +122,8 @@ pub struct DemoArgs {
     #[arg(long)]
     pub json: bool,
     /// The plugin library [default: $VMSF_LIBRARY, else near this program]
-    #[arg(long, value_name = "PATH")]
-    pub library: Option<PathBuf>,
+    #[arg(long = "library", value_name = "PATH")]
+    pub plugin: Option<PathBuf>,
     /// The port of all servers, each at a loopback address of its own
     #[arg(long, default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
@@ -134,9 +134,9 @@ pub struct DemoArgs {
 
 /// Runs the demo. Gives the exit status: 0 if everything happened, 1 if not, 128 and the signal's number if a signal ended it.
 fn demo(args: &DemoArgs) -> Result<u8> {
-    let library = crate::plugin::find(args.library.as_deref())?;
+    let plugin = crate::plugin::find(args.plugin.as_deref())?;
     // Only a look: what cannot be used is told before anything begins.
-    crate::plugin::Plugin::load(&library)?;
+    crate::plugin::Plugin::load(&plugin)?;
     stage::check_addresses(args.port)?;
     let inbox = Inbox::new()?;
     let mut temporary = None;
@@ -148,7 +148,7 @@ fn demo(args: &DemoArgs) -> Result<u8> {
         }
     };
     let clock = SimClock::starting_now(args.speed);
-    let places = Places { root, kept: args.keep.is_some(), port: args.port, library };
+    let places = Places { root, kept: args.keep.is_some(), port: args.port, plugin };
     let mut stage = Stage::new(inbox, clock, Pace::at(args.speed), places, Screen::new(args.json))?;
     let outcome = perform(&mut stage);
     // First the processes, then the files: nobody writes there any more.

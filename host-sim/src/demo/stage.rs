@@ -77,7 +77,7 @@ pub struct Places {
     /// The port of all servers.
     pub port: u16,
     /// The plugin library.
-    pub library: PathBuf,
+    pub plugin: PathBuf,
 }
 
 impl Places {
@@ -261,11 +261,11 @@ impl Stage {
     /// # Errors
     /// It cannot be started.
     pub fn start_failover(&mut self, stall_in: Option<usize>) -> Result<()> {
-        let Places { port, library, .. } = self.places.clone();
+        let Places { port, plugin, .. } = self.places.clone();
         let folder = self.places.failover();
         std::fs::create_dir_all(&folder)?;
         let (parent, clock) = (std::process::id(), self.clock);
-        let args = FailoverArgs { parent, clock, folder, port, library, stall_in };
+        let args = FailoverArgs { parent, clock, folder, port, plugin, stall_in };
         let mut command = role("demo-failover", &self.places.log("failover"))?;
         let mut host = Process::start(command.args(args.words()).stdin(Stdio::piped()).stdout(Stdio::piped()))?;
         let (news, gone) = (self.post.clone(), self.post.clone());

@@ -18,8 +18,8 @@ pub const COMMAND: &str = "scenario-host";
 #[derive(Debug, Clone, clap::Args)]
 pub struct LifeArgs {
     /// The plugin library.
-    #[arg(long)]
-    pub library: PathBuf,
+    #[arg(long = "library")]
+    pub plugin: PathBuf,
 }
 
 /// Runs one life; gives the exit status.
@@ -60,7 +60,7 @@ fn answer(args: &LifeArgs, living: &mut Option<Life>, request: Request) -> Resul
                 "this host-sim is not of the build that calls it: build it again (cargo build -p host-sim)".to_owned()
             );
         }
-        let plugin: Arc<Plugin> = Plugin::load(&args.library).map_err(|e| e.to_string())?;
+        let plugin: Arc<Plugin> = Plugin::load(&args.plugin).map_err(|e| e.to_string())?;
         let mut life = match Life::begin(&plugin, birth) {
             Ok(life) => life,
             Err(BeginError::Config(text)) => return Ok(Reply::BadConfig { text }),

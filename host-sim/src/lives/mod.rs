@@ -29,7 +29,7 @@ use crate::scenario::{Call, EventKind, Mishap, Scenario};
 /// The lives of the built library in a scenario, one after another, over the files of one temporary folder.
 pub struct Lives {
     program: PathBuf,
-    library: PathBuf,
+    plugin: PathBuf,
     story: String,
     /// None between two lives, and when there can be no further one.
     life: Option<HostProcess>,
@@ -55,7 +55,7 @@ impl Lives {
         let library = std::path::absolute(plugin.path()).unwrap_or_else(|_| plugin.path().to_owned());
         let mut lives = Self {
             program: program.to_owned(),
-            library,
+            plugin: library,
             story: scenario.name.clone(),
             life: None,
             state_damaged: false,
@@ -80,7 +80,7 @@ impl Lives {
     /// Without a configuration it goes on with the kept one.
     fn begin_life(&mut self, config: Option<Value>, preparation: Option<Preparation>) -> Result<(), BeginError> {
         let birth = Birth { folder: self.folder.path().to_owned(), story: self.story.clone(), config };
-        let mut process = HostProcess::start(&self.program, &self.library).map_err(BeginError::Other)?;
+        let mut process = HostProcess::start(&self.program, &self.plugin).map_err(BeginError::Other)?;
         match process.ask(&Request::Begin { build: BUILD, birth, preparation }).map_err(BeginError::Other)? {
             Reply::Done => self.life = Some(process),
             Reply::BadConfig { text } => return Err(BeginError::Config(text)),

@@ -35,8 +35,8 @@ pub struct LifeArgs {
     #[arg(long)]
     pub seed: u64,
     /// The plugin library.
-    #[arg(long)]
-    pub library: PathBuf,
+    #[arg(long = "library")]
+    pub plugin: PathBuf,
     /// The last one: brings everything to its end, tells the whole log, and ends.
     #[arg(long)]
     pub last: bool,
@@ -126,7 +126,7 @@ pub fn run(args: &LifeArgs) -> u8 {
 }
 
 fn live(args: &LifeArgs) -> Result<()> {
-    let plugin = Plugin::load(&args.library)?;
+    let plugin = Plugin::load(&args.plugin)?;
     let shared = Arc::new(Shared { work: Work::new(args.last), caller: OnceLock::new() });
     let create = |config| {
         let options = CreateOptions::new(args.folder.join("state"), config);

@@ -71,8 +71,8 @@ pub struct StormArgs {
     #[arg(long)]
     pub json: bool,
     /// The plugin library [default: $VMSF_LIBRARY, else near this program]
-    #[arg(long, value_name = "PATH")]
-    pub library: Option<PathBuf>,
+    #[arg(long = "library", value_name = "PATH")]
+    pub plugin: Option<PathBuf>,
 }
 
 /// Runs the storm; gives the exit status.
@@ -88,14 +88,14 @@ pub fn run(args: &StormArgs) -> u8 {
 }
 
 fn storm(args: &StormArgs) -> Result<u8> {
-    let library = plugin::find(args.library.as_deref())?;
+    let plugin = plugin::find(args.plugin.as_deref())?;
     let folder = tempfile::Builder::new().prefix("vms-failover-storm-").tempdir()?;
     fs::create_dir(folder.path().join("backups"))?;
     let mut facts = fs::File::create(folder.path().join("facts.jsonl"))?;
     let (mut rng, mut checker, began) = (Rng::with_seed(args.seed), Checker::default(), Instant::now());
     for kill in 1..=args.kills + 1 {
         let last = kill > args.kills;
-        let life = LifeArgs { folder: folder.path().into(), seed: rng.u64(..), library: library.clone(), last };
+        let life = LifeArgs { folder: folder.path().into(), seed: rng.u64(..), plugin: plugin.clone(), last };
         let aim = if last { Aim::at_nothing() } else { Aim::of(kill, &mut rng) };
         checker.begin_life();
         live(&life, aim, &mut Ear { checker: &mut checker, facts: &mut facts })?;
@@ -187,7 +187,7 @@ impl Ear<'_> {
 /// Starts a life, ends it (the last one ends by itself), and takes in what it tells.
 fn live(life: &LifeArgs, aim: Aim, ear: &mut Ear<'_>) -> Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("storm-host").arg("--folder").arg(&life.folder).arg("--library").arg(&life.library);
+    command.arg("storm-host").arg("--folder").arg(&life.folder).arg("--library").arg(&life.plugin);
     command.arg(format!("--seed={}", life.seed)).stdin(Stdio::piped()).stdout(Stdio::piped());
     if life.last {
         command.arg("--last");
