@@ -136,9 +136,14 @@ impl Store {
         self.disk.is_durable()
     }
 
-    /// The tokens, read once, at `create`, and the damage as in [`Loaded`]. Errors as for `load`.
+    /// The tokens, read once, at `create`, and the damage as in [`Loaded`]. Errors as for `load`. Not asked for where the host keeps them.
     pub fn tokens(&self) -> Result<(Tokens, Option<String>), Error> {
         Tokens::load(Arc::clone(&self.lock), Arc::clone(&self.disk))
+    }
+
+    /// Whether files with tokens lie here.
+    pub fn has_tokens(&self) -> bool {
+        tokens::pair().length(&self.disk) > 0
     }
 
     /// The kept configuration. Errors as for `load`.

@@ -17,7 +17,8 @@ use crate::log::Subject;
 use crate::log::store::{LogStore, Settings};
 use crate::runtime::clock::Clock;
 use crate::runtime::configure::Rejected;
-use crate::runtime::{Kept, Numbers, Offers, Performs, Runtime};
+use crate::runtime::secrets::Keeper;
+use crate::runtime::{Kept, Numbers, Performs, Runtime};
 use crate::state::document::Document;
 use crate::state::{Durability, Store};
 
@@ -43,8 +44,7 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
     let durability = options.durability.unwrap_or(Durability::Full);
     let store = Store::open(&options.state_directory, durability)?;
     let mut first_words = Vec::new();
-    let (tokens, damaged) = store.tokens()?;
-    first_words.extend(damaged.map(Subject::StateDamaged));
+    let keeper = keeper(&host, &store, &mut first_words)?;
     let document = load(&store, &mut first_words)?;
     // A configuration that is given is the cure for a damaged one.
     let before = kept_config(&store, given.is_none(), &mut first_words)?;
@@ -84,10 +84,25 @@ pub fn create(host: Arc<HostTable>, options: &str) -> Result<Instance, Rejected>
         options.state_directory.display()
     );
     store.keep_config(&config.to_json())?;
-    let kept = Kept { store, tokens, log, numbers, document, first_words };
-    let offers = Offers { performs: performs(options.operations.as_deref()), secret_store: host.secrets() };
-    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config, offers)?;
+    let kept = Kept { store, keeper, log, numbers, document, first_words };
+    let performs = performs(options.operations.as_deref());
+    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config, performs)?;
     Ok(Instance::new(runtime, host))
+}
+
+/// Files with tokens are looked at only where they count: with a host that keeps the tokens, no damage of theirs matters.
+fn keeper(host: &Arc<HostTable>, store: &Store, first_words: &mut Vec<Subject>) -> Result<Keeper, Error> {
+    if let Some(host) = host.secrets() {
+        if store.has_tokens() {
+            log::warn!(
+                "the host keeps the tokens, so those in the state directory (tokens.a.json, tokens.b.json) are not used any more: authorize the servers anew and delete these files"
+            );
+        }
+        return Ok(Keeper::Host(host));
+    }
+    let (tokens, damaged) = store.tokens()?;
+    first_words.extend(damaged.map(Subject::StateDamaged));
+    Ok(Keeper::Files(Arc::new(tokens)))
 }
 
 /// What was saved last; damage that cost one generation is said at the start.

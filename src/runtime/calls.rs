@@ -210,12 +210,14 @@ impl Runtime {
     }
 
     /// Waits until an accepted call is on disk; one that cannot be written is refused after all.
-    fn on_disk(&self, call: &Arc<Call>, version: u64) -> Result<MutexGuard<'_, Core>, Error> {
+    pub(super) fn on_disk(&self, call: &Arc<Call>, version: u64) -> Result<MutexGuard<'_, Core>, Error> {
         let written = self.write();
         let mut core = self.core.lock();
         let lacks = match written {
-            Ok(Err(error)) if core.lacks_token(call) => Err(error),
             Err(error) if !core.is_on_disk(version) => Err(error),
+            Ok(Err(error)) | Err(error) if core.lacks_token(call) => Err(error),
+            // Another thread has written the state, and could not write this token with it.
+            Ok(Ok(())) if core.lacks_token(call) => Err(Error::new(abi::VMSF_ERR_IO, "the token cannot be written")),
             _ => Ok(()),
         };
         match lacks {

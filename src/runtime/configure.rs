@@ -9,9 +9,11 @@ use parking_lot::MutexGuard;
 
 use super::Runtime;
 use super::core::Core;
+use super::durable::Writing;
 use super::servers::{self, Servers};
-use crate::config::{self, Config, Fault, ParseError};
+use crate::config::{self, Config, Fault, MonitoredServer, ParseError};
 use crate::engine::command::{Command, Refusal};
+use crate::engine::policy::ServerKey;
 use crate::error::Error;
 
 /// Why a configuration is not in force.
@@ -60,20 +62,24 @@ impl Runtime {
         self.configuring.try_lock().ok_or_else(busy)
     }
 
-    /// Removes the servers that a configuration dropped while they were taken over, once that is over. Where it fails, the next turn tries again.
+    /// Removes the servers that a configuration dropped while they were taken over, once that is over. Where it fails, it is tried again later.
     pub(super) fn follow_the_configuration(&self) {
-        let gone = self.core.lock().gone_servers();
-        if gone.is_empty() {
+        let gone = || self.core.lock().gone_servers(self.now());
+        if gone().is_empty() {
             return;
         }
         let Some(_configuring) = self.configuring.try_lock() else { return };
+        // Asked again: a configuration that was accepted meanwhile may have named one of them.
+        let gone = gone();
         let (before, mut next) = (self.config(), Config::clone(&self.config()));
         next.monitored_servers.retain(|server| !gone.contains(&server.id));
-        if next != *before && self.bring_in(next, false, Stays::AsBefore).is_err() {
-            return;
+        let followed = next == *before || self.bring_in(next, false, Stays::AsBefore).is_ok();
+        let (mut core, now) = (self.core.lock(), self.now());
+        if followed {
+            gone.iter().for_each(|id| core.no_longer_leaves(id, true, now));
+        } else {
+            core.follows_later(now);
         }
-        let mut core = self.core.lock();
-        gone.iter().for_each(|id| core.no_longer_leaves(id, true, self.now()));
     }
 
     /// Changes the configuration by the edit in `json`.
@@ -87,98 +93,124 @@ impl Runtime {
     fn bring_in(&self, next: Config, dry_run: bool, stays: Stays) -> Result<(), Rejected> {
         let before = self.config();
         let servers = Arc::new(self.servers.read().placed(&next));
-        let next = Arc::new(next);
-        self.may_drop(&before, &next)?;
+        let change = Change {
+            drops: self.drops(&before, &next),
+            json: next.to_json(),
+            before,
+            next: Arc::new(next),
+            servers,
+            stays,
+        };
         if dry_run {
-            return Ok(());
+            let mut core = self.core.lock();
+            self.catch_up(&mut core);
+            return change.check(&core);
         }
-        // What has ended is on disk before a file that does not bring its server any more.
+        let replaced = self.keep_and_put_in_force(&change);
+        // Forgotten on disk, too, before it can be added again. Should that fail, it is said in the log and tried again.
         let _ = self.commit();
-        {
-            // No takeover that begins meanwhile gets to disk, and none is begun before it is there: a kill finds a state that this file fits.
-            let _writing = self.writing();
-            self.may_drop(&before, &next)?;
-            self.store.keep_config(&next.to_json())?;
-            self.put_in_force(&before, &next, servers, stays).inspect_err(|_| {
-                // A takeover began while the file was written: what is kept is what is in force.
-                if let Err(error) = self.store.keep_config(&before.to_json()) {
-                    log::error!("the configuration on disk is not the one in force: {error}");
-                }
-            })?;
-        }
-        // What it removes is forgotten on disk, too, before it can be added again. Should that fail, it is said in the log and tried again.
-        let _ = self.commit();
-        Ok(())
+        self.rouse();
+        replaced.map(drop)
     }
 
-    fn may_drop(&self, before: &Config, next: &Config) -> Result<(), Rejected> {
-        let mut core = self.core.lock();
-        self.catch_up(&mut core);
-        self.check_drops(&core, before, next)
+    /// Gives what it replaces: a million servers take a while to drop.
+    fn keep_and_put_in_force(&self, change: &Change) -> Result<(Arc<Servers>, Arc<Config>), Rejected> {
+        // No takeover that begins meanwhile gets to disk, and none is begun before it is there: a kill finds a state that this file fits.
+        let writing = self.writing();
+        let saved = self.save(&writing, |core| {
+            self.catch_up(core);
+            change.check(core)
+        });
+        match saved {
+            // What is on disk may still need a server that this file does not bring any more.
+            Err(refused) if !change.drops.is_empty() => return Err(refused),
+            _ => {}
+        }
+        self.store.keep_config(&change.json)?;
+        self.put_in_force(&writing, change).inspect_err(|_| {
+            // A takeover began while the file was written: what is kept is what is in force.
+            if let Err(error) = self.store.keep_config(&change.before.to_json()) {
+                log::error!("the configuration on disk is not the one in force: {error}");
+            }
+        })
     }
 
-    fn put_in_force(
-        &self,
-        before: &Arc<Config>,
-        next: &Arc<Config>,
-        servers: Arc<Servers>,
-        stays: Stays,
-    ) -> Result<(), Rejected> {
-        let policy = servers::policy(next, Some(before), &servers, self.performs);
+    fn put_in_force(&self, _: &Writing<'_>, change: &Change) -> Result<(Arc<Servers>, Arc<Config>), Rejected> {
+        let Change { before, next, servers, stays, .. } = change;
+        let policy = servers::policy(next, Some(before), servers, self.performs);
         let mut core = self.core.lock();
         self.catch_up(&mut core);
-        self.check_drops(&core, before, next)?;
-        let accepted = core.accept(Command::Configure(policy), Some((Arc::clone(&servers), Arc::clone(next))));
+        change.check(&core)?;
+        let accepted = core.accept(Command::Configure(policy), Some((Arc::clone(servers), Arc::clone(next))));
         let (call, _) = accepted.map_err(|refused| Rejected::Error(self.refused(refused)))?;
         core.send_at_once(&call);
-        if stays == Stays::Named {
+        if *stays == Stays::Named {
             // With the lock held, so that the state which is written next says so.
             let now = self.now();
             next.monitored_servers.iter().for_each(|server| core.no_longer_leaves(&server.id, false, now));
         }
-        // Whoever reads both holds the lock of the servers, and sees both old or both new. The old ones are dropped with the locks
-        // given back: a million servers take a while.
-        let old = {
+        // Whoever reads both holds the lock of the servers, and sees both old or both new.
+        let replaced = {
             let mut shown = self.servers.write();
             let config = std::mem::replace(&mut *self.config.write(), Arc::clone(next));
-            (std::mem::replace(&mut *shown, servers), config)
+            (std::mem::replace(&mut *shown, Arc::clone(servers)), config)
         };
         self.catch_up(&mut core);
-        drop(core);
-        drop(old);
-        self.rouse();
-        Ok(())
+        Ok(replaced)
     }
 
-    /// A server that is taken over, or in an operation, can be neither removed nor readdressed.
-    fn check_drops(&self, core: &Core, before: &Config, next: &Config) -> Result<(), Rejected> {
+    /// The servers that are removed or readdressed.
+    fn drops(&self, before: &Config, next: &Config) -> Vec<Dropped> {
         let places: HashMap<&str, usize> =
             next.monitored_servers.iter().enumerate().map(|(place, server)| (server.id.as_str(), place)).collect();
         let servers = self.servers.read();
-        let mut faults = Vec::new();
-        for old in &before.monitored_servers {
-            let place = places.get(old.id.as_str());
-            let new = place.map(|place| &next.monitored_servers[*place]);
-            if new.is_some_and(|new| (&new.host, new.port) == (&old.host, old.port)) {
-                continue;
-            }
-            let Some(entry) = servers.by_id(&old.id) else { continue };
-            match core.check_drop(entry.mailbox.key()) {
-                Err(Refusal::WrongState(state)) => {
-                    faults.push(drop_fault(&old.id, place.copied(), state.name(), "restore it first"));
-                }
-                Err(Refusal::Running(kind)) => {
-                    faults.push(drop_fault(
-                        &old.id,
-                        place.copied(),
-                        &format!("in operation {}", kind.name()),
-                        "wait for its end",
-                    ));
-                }
-                _ => {}
-            }
-        }
+        let dropped = |old: &MonitoredServer| {
+            let place = places.get(old.id.as_str()).copied();
+            let new = place.map(|place| &next.monitored_servers[place]);
+            let stays = new.is_some_and(|new| (&new.host, new.port) == (&old.host, old.port));
+            let entry = servers.by_id(&old.id).filter(|_| !stays)?;
+            Some(Dropped { key: entry.mailbox.key(), id: old.id.clone(), place })
+        };
+        before.monitored_servers.iter().filter_map(dropped).collect()
+    }
+}
+
+/// From one configuration to the next, made with no lock held.
+struct Change {
+    before: Arc<Config>,
+    next: Arc<Config>,
+    /// As it is written.
+    json: String,
+    servers: Arc<Servers>,
+    drops: Vec<Dropped>,
+    stays: Stays,
+}
+
+/// A server that is removed, or that comes back at another address, in this place.
+struct Dropped {
+    key: ServerKey,
+    id: String,
+    place: Option<usize>,
+}
+
+impl Change {
+    /// A server that is taken over, or in an operation, can be neither removed nor readdressed.
+    fn check(&self, core: &Core) -> Result<(), Rejected> {
+        let faults: Vec<Fault> = self.drops.iter().filter_map(|dropped| dropped.fault(core)).collect();
         if faults.is_empty() { Ok(()) } else { Err(Rejected::Faults(faults)) }
+    }
+}
+
+impl Dropped {
+    fn fault(&self, core: &Core) -> Option<Fault> {
+        match core.check_drop(self.key) {
+            Err(Refusal::WrongState(state)) => Some(drop_fault(&self.id, self.place, state.name(), "restore it first")),
+            Err(Refusal::Running(kind)) => {
+                let doing = format!("in operation {}", kind.name());
+                Some(drop_fault(&self.id, self.place, &doing, "wait for its end"))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -112,6 +112,8 @@ pub struct Core {
     write_again_at: Option<Mono>,
     /// The same for tokens alone.
     tokens_again_at: Option<Mono>,
+    /// The same for taking out of the configuration what is gone.
+    follow_again_at: Option<Mono>,
     /// To be said when monitoring begins.
     first_words: Vec<Subject>,
     /// Servers that go when their takeover is over.
@@ -161,6 +163,7 @@ impl Core {
             unconfirmed: Vec::new(),
             write_again_at: None,
             tokens_again_at: None,
+            follow_again_at: None,
             first_words: Vec::new(),
             leaving: BTreeSet::new(),
             errands: Errands::default(),
@@ -247,7 +250,8 @@ impl Core {
 
     /// When time acts next.
     pub fn next_wake(&self, now: Now) -> Option<Mono> {
-        self.engine.next_wake(now.mono).into_iter().chain(self.write_again_at).chain(self.tokens_again_at).min()
+        let retries = [self.write_again_at, self.tokens_again_at, self.follow_again_at];
+        retries.into_iter().chain([self.engine.next_wake(now.mono)]).flatten().min()
     }
 
     /// The token of a server is not where it should be, or was meant for another operation: it has to be authorized again.
@@ -279,13 +283,22 @@ impl Core {
         servers.in_order().filter_map(access).collect()
     }
 
-    /// The servers whose takeover is over and which a configuration has dropped meanwhile.
-    pub fn gone_servers(&self) -> Vec<String> {
+    /// The servers whose takeover is over and which a configuration has dropped meanwhile; none where removing them failed a moment ago.
+    pub fn gone_servers(&mut self, now: Now) -> Vec<String> {
+        if self.follow_again_at.is_some_and(|at| at > now.mono) {
+            return Vec::new();
+        }
+        self.follow_again_at = None;
         let over = |id: &&String| match self.servers.by_id(id) {
             Some(entry) => self.check_drop(entry.mailbox.key()).is_ok(),
             None => true,
         };
         self.leaving.iter().filter(over).cloned().collect()
+    }
+
+    /// What is gone could not be taken out of the configuration: when it is tried again.
+    pub fn follows_later(&mut self, now: Now) {
+        self.follow_again_at = Some(now.mono + WRITE_RETRY);
     }
 
     /// A server stays after all, or is gone.

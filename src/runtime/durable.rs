@@ -10,12 +10,13 @@ use std::sync::atomic::Ordering;
 use parking_lot::MutexGuard;
 use vms_failover_abi as abi;
 
+use super::core::Core;
+use super::secrets::Keeper;
 use super::{Life, Runtime};
 use crate::diagnostics::{self, HeldBack};
 use crate::engine::output::Operation;
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::state::tokens::Change;
 
 /// Held by whoever writes the state. The host may call in from its log: what is logged meanwhile waits, so the order of the fields matters.
 pub(super) struct Writing<'a> {
@@ -36,63 +37,74 @@ impl Runtime {
 
     /// The same; inside it says whether the tokens are on disk, too.
     pub(super) fn write(&self) -> Result<Result<(), Error>, Error> {
-        let writing = self.writing();
+        let saved = self.save::<Error>(&self.writing(), |_| Ok(()));
+        if saved.is_ok() {
+            self.post_what_may_go();
+        }
+        saved
+    }
+
+    /// What the state on disk does not speak of any more may be deleted.
+    fn post_what_may_go(&self) {
+        if self.life() == Life::Running {
+            self.post_errands();
+        }
+    }
+
+    /// The same for whoever has the lock already. What is written passes `check`, and so does what is on disk already.
+    pub(super) fn save<E: From<Error>>(
+        &self,
+        _: &Writing<'_>,
+        check: impl FnOnce(&mut Core) -> Result<(), E>,
+    ) -> Result<Result<(), Error>, E> {
         let (snapshot, due) = {
             let mut core = self.core.lock();
             if core.is_torn() {
-                return Err(Error::new(
-                    abi::VMSF_ERR_POISONED,
-                    "the instance has panicked: nothing is written any more",
-                ));
+                let text = "the instance has panicked: nothing is written any more";
+                return Err(Error::new(abi::VMSF_ERR_POISONED, text).into());
             }
+            check(&mut core)?;
             if core.is_saved() {
                 return Ok(Ok(()));
             }
-            (core.snapshot(), core.secrets.take_due())
+            (core.snapshot(), core.secrets.due())
         };
         // What the state has changed by is in the log first: a kill must not leave a change that nobody tells of.
-        let logged = self.log_what_waits(false);
+        self.log_failed(self.log_what_waits(false));
         // Before the state that speaks of them: what a kill leaves between the two is a token of nobody's. The state has room of its own on
         // a full disk and does not wait for them.
         let tokens = self.write_tokens(&due);
         let written = self.store.save(&snapshot.document);
         let now = self.now();
         let mut core = self.core.lock();
-        match written {
+        match &tokens {
+            Ok(()) => core.secrets.are_on_disk(due.keys()),
+            Err(_) => core.tokens_wait(now),
+        }
+        let news = match &written {
             Ok(_) => {
-                if tokens.is_err() {
-                    core.secrets.put_back(due);
-                    core.tokens_wait(now);
-                }
                 core.was_saved(&snapshot, now);
-                drop(core);
-                // The host may call in from its log, here and below.
-                drop(writing);
-                self.log_failed(logged);
-                self.tokens_failed(&tokens);
-                if self.life() == Life::Running {
-                    // What the state does not speak of any more may be deleted.
-                    self.post_errands();
-                }
-                Ok(tokens)
+                false
             }
+            Err(_) => core.was_not_saved(now),
+        };
+        drop(core);
+        self.tokens_failed(&tokens);
+        match written {
+            Ok(_) => Ok(tokens),
             Err(error) => {
-                core.secrets.put_back(due);
-                let news = core.was_not_saved(now);
-                drop(core);
-                drop(writing);
-                self.log_failed(logged);
                 if news {
                     log::error!("the state cannot be written, it is tried again every 10 s: {}", error.text);
                 }
-                Err(error)
+                Err(error.into())
             }
         }
     }
 
-    fn write_tokens(&self, due: &BTreeMap<u64, (Arc<str>, Secret)>) -> Result<(), Error> {
-        let put = due.iter().map(|(op, (id, secret))| Change::Put { id, op: *op, secret });
-        self.tokens.apply(&put.collect::<Vec<_>>())
+    fn write_tokens(&self, due: &BTreeMap<u64, (Arc<str>, Arc<Secret>)>) -> Result<(), Error> {
+        let Keeper::Files(tokens) = &self.keeper else { return Ok(()) };
+        let due = due.iter().map(|(op, (id, secret))| (&**id, *op, secret));
+        tokens.put(&due.collect::<Vec<_>>())
     }
 
     fn tokens_failed(&self, written: &Result<(), Error>) {

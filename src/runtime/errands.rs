@@ -12,6 +12,7 @@ use vms_failover_abi as abi;
 use super::Runtime;
 use super::core::{Call, Core, Delivery, Message, Now};
 use super::files::{self, Done, Job};
+use super::secrets::Keeper;
 use crate::backup::{Backup, Folder, Syncing};
 use crate::config::Config;
 use crate::engine::backup::Survey;
@@ -57,8 +58,8 @@ pub struct Secrets {
     pub with_host: bool,
     /// By the call that brought them.
     credentials: BTreeMap<u64, Secret>,
-    /// Tokens that have to be on disk with the state, by the operation that brought them.
-    due: BTreeMap<u64, (Arc<str>, Secret)>,
+    /// Tokens that are not on disk, by the operation that brought them: they have to be there before the state that speaks of them.
+    due: BTreeMap<u64, (Arc<str>, Arc<Secret>)>,
     /// Tokens to be deleted, by the operation that had brought them.
     pub unwanted: BTreeMap<u64, Arc<str>>,
     /// Those of them that the state on disk does not speak of any more.
@@ -107,14 +108,14 @@ impl Secrets {
         self.loaded.clear();
     }
 
-    /// Tokens for the disk; what could not be written is given back by `put_back`.
-    pub fn take_due(&mut self) -> BTreeMap<u64, (Arc<str>, Secret)> {
-        std::mem::take(&mut self.due)
+    /// Tokens for the disk, by their operation. They stay due until they are there.
+    pub fn due(&self) -> BTreeMap<u64, (Arc<str>, Arc<Secret>)> {
+        self.due.clone()
     }
 
-    /// They could not be written: the next write tries again.
-    pub fn put_back(&mut self, due: BTreeMap<u64, (Arc<str>, Secret)>) {
-        self.due.extend(due);
+    /// These are on disk.
+    pub fn are_on_disk<'a>(&mut self, ops: impl Iterator<Item = &'a u64>) {
+        ops.for_each(|op| _ = self.due.remove(op));
     }
 
     /// An operation is not begun after all.
@@ -235,7 +236,7 @@ impl Core {
         let Some(Named { id, .. }) = id else { return false };
         if !self.secrets.with_host {
             self.secrets.on_trial.insert(op, Arc::clone(&id));
-            self.secrets.due.insert(op, (id, token));
+            self.secrets.due.insert(op, (id, Arc::new(token)));
             return false;
         }
         self.waits_for_host(call);
@@ -423,21 +424,20 @@ impl Runtime {
     }
 
     fn keeper_job(&self, tag: u64, keeping: &Keeping, secrets: &Secrets) -> Job {
-        let (tokens, host) = (Arc::clone(&self.tokens), self.secret_store.clone());
-        let keeping = keeping.clone();
+        let (keeper, keeping) = (self.keeper.clone(), keeping.clone());
         let token = match &keeping {
             Keeping::Store(_, op) => secrets.held.get(op).map(|(_, token)| token.duplicate()),
             _ => None,
         };
-        let call = move || match (&keeping, host) {
-            (Keeping::Load(id, _), Some(host)) => host.load(id),
-            (Keeping::Store(id, _), Some(host)) => match &token {
+        let call = move || match (&keeping, keeper) {
+            (Keeping::Load(id, _), Keeper::Host(host)) => host.load(id),
+            (Keeping::Store(id, _), Keeper::Host(host)) => match &token {
                 Some(token) => host.store(id, token).map(|()| None),
                 None => Ok(None),
             },
-            (Keeping::Remove(id, _), Some(host)) => host.remove(id).map(|()| None),
-            (Keeping::Remove(id, op), None) => tokens.remove_brought(id, *op).map(|()| None),
-            (Keeping::Load(..) | Keeping::Store(..), None) => Ok(None),
+            (Keeping::Remove(id, _), Keeper::Host(host)) => host.remove(id).map(|()| None),
+            (Keeping::Remove(id, op), Keeper::Files(tokens)) => tokens.remove(id, *op).map(|()| None),
+            (Keeping::Load(..) | Keeping::Store(..), Keeper::Files(_)) => Ok(None),
         };
         Job::Call { tag, call: Box::new(call) }
     }

@@ -36,7 +36,7 @@ use self::core::{Core, Delivery, Message, Now};
 use self::errands::SecretOf;
 use self::files::Files;
 use self::inbox::Posted;
-use self::secrets::SecretStore;
+use self::secrets::Keeper;
 pub use self::servers::Performs;
 use self::servers::Servers;
 use self::worker::Worker;
@@ -105,14 +105,6 @@ pub struct Begin {
     pub secret: Option<Secret>,
 }
 
-/// What the host offers besides its callbacks.
-pub struct Offers {
-    /// What it performs when it is asked to.
-    pub performs: Performs,
-    /// It keeps the tokens.
-    pub secret_store: Option<Arc<dyn SecretStore>>,
-}
-
 /// What the host answers to an operation.
 #[derive(Debug)]
 pub struct Answer {
@@ -146,8 +138,8 @@ fn reconcile(core: &mut Core, tokens: &Tokens) {
 pub struct Kept {
     /// The state directory.
     pub store: Store,
-    /// The tokens in it.
-    pub tokens: Tokens,
+    /// Who keeps the tokens.
+    pub keeper: Keeper,
     /// The log in it.
     pub log: LogStore,
     /// Where this life's numbers begin.
@@ -174,9 +166,7 @@ pub struct Runtime {
     host: Arc<dyn Host>,
     clock: Clock,
     store: Store,
-    tokens: Arc<Tokens>,
-    /// Keeps the tokens, if the host does.
-    secret_store: Option<Arc<dyn SecretStore>>,
+    keeper: Keeper,
     files: Arc<Files>,
     /// What is synced of the backups.
     syncing: Syncing,
@@ -213,31 +203,31 @@ impl Runtime {
         clock: Clock,
         kept: Kept,
         config: Config,
-        Offers { performs, secret_store }: Offers,
+        performs: Performs,
     ) -> Result<Arc<Runtime>, Error> {
-        let Kept { store, tokens, log, numbers, document, first_words } = kept;
+        let Kept { store, keeper, log, numbers, document, first_words } = kept;
         let servers = Arc::new(Servers::default().placed(&config));
         let config = Arc::new(config);
         let policy = servers::policy(&config, None, &servers, performs);
         let mut core = Core::new(policy, Arc::clone(&servers), Arc::clone(&config), numbers);
-        core.secrets.with_host = secret_store.is_some();
+        let has_token = |id: &str, op| matches!(&keeper, Keeper::Files(tokens) if tokens.has(id, op));
+        core.secrets.with_host = matches!(keeper, Keeper::Host(_));
         first_words.into_iter().for_each(|subject| core.say_at_start(subject));
         if let Some(document) = document {
-            core.recall(document).map_err(|why| {
+            core.recall(document, has_token).map_err(|why| {
                 Error::new(
                     abi::VMSF_ERR_STATE_DAMAGED,
                     format!("the durable state contradicts itself: {why}; give a new state directory"),
                 )
             })?;
         }
-        if secret_store.is_none() {
-            reconcile(&mut core, &tokens);
+        if let Keeper::Files(tokens) = &keeper {
+            reconcile(&mut core, tokens);
         }
         let driven = matches!(clock, Clock::Driven { .. });
         let syncing = Runtime::syncing(driven, store.is_durable());
         let runtime = Arc::new(Runtime {
-            tokens: Arc::new(tokens),
-            secret_store,
+            keeper,
             files: Files::new(),
             syncing,
             performs,
@@ -545,7 +535,10 @@ impl Runtime {
         Some(match secret {
             SecretOf::None => None,
             SecretOf::Here(secret) => Some(secret),
-            SecretOf::Token(id, by) => self.tokens.get(&id, by),
+            SecretOf::Token(id, by) => match &self.keeper {
+                Keeper::Files(tokens) => tokens.get(&id, by),
+                Keeper::Host(_) => None,
+            },
         })
     }
 

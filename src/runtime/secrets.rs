@@ -1,8 +1,20 @@
 //! The door to a host that keeps the tokens itself. Says what such a place does; knows no pointer and decides nothing. Implemented by `ffi`
 //! (`HostTable::secrets`), called by this room.
 
+use std::sync::Arc;
+
 use crate::error::Error;
 use crate::secret::Secret;
+use crate::state::tokens::Tokens;
+
+/// Who keeps the tokens.
+#[derive(Clone)]
+pub enum Keeper {
+    /// The plugin, in files of the state directory.
+    Files(Arc<Tokens>),
+    /// The host.
+    Host(Arc<dyn SecretStore>),
+}
 
 /// Where tokens are kept when the host offers to keep them.
 ///

@@ -1,9 +1,11 @@
 //! What only a test inside can bring about: a panic in the worker, a thread that stalls in the middle of `notify`, and a look at what the worker
 //! goes by.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::fs;
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -16,8 +18,8 @@ use vms_failover_abi as abi;
 use super::clock::Clock;
 use super::configure::Rejected;
 use super::core::{Call, Message};
-use super::secrets::SecretStore;
-use super::{Answer, Begin, Host, Kept, Numbers, Offers, Performs, Runtime};
+use super::secrets::{Keeper, SecretStore};
+use super::{Answer, Begin, Host, Kept, Numbers, Performs, Runtime};
 use crate::config::Config;
 use crate::diagnostics;
 use crate::engine::Ran;
@@ -41,6 +43,7 @@ struct Fragile {
     begun: AtomicUsize,
     /// What it was told in its log, and whether somebody was writing the state then.
     lines: Mutex<Vec<(String, bool)>>,
+    is_calling_back: AtomicBool,
     runtime: OnceLock<Weak<Runtime>>,
 }
 
@@ -63,7 +66,7 @@ impl Host for Fragile {
         self.lines.lock().push((text.to_owned(), runtime.is_some_and(|runtime| runtime.writing.is_locked())));
     }
     fn is_calling_back(&self) -> bool {
-        false
+        self.is_calling_back.load(Ordering::SeqCst)
     }
 }
 
@@ -71,7 +74,7 @@ struct Bench {
     runtime: Arc<Runtime>,
     host: Arc<Fragile>,
     events: Receiver<u32>,
-    _root: TempDir,
+    root: TempDir,
 }
 
 fn config(ids: &[&str]) -> Config {
@@ -81,35 +84,36 @@ fn config(ids: &[&str]) -> Config {
 }
 
 fn bench(clock: Clock, panics: usize) -> Bench {
-    bench_with(clock, panics, None)
+    bench_in(tempfile::tempdir().unwrap(), clock, panics, |_| {})
 }
 
-fn bench_with(clock: Clock, panics: usize, secret_store: Option<Arc<dyn SecretStore>>) -> Bench {
-    let root = tempfile::tempdir().unwrap();
+fn bench_in(root: TempDir, clock: Clock, panics: usize, change: impl FnOnce(&mut Kept)) -> Bench {
     let store = Store::open(root.path(), Durability::None).unwrap();
     let (log, opened) = LogStore::open(&root.path().join("log"), None, 1).unwrap();
     let numbers = Numbers { next_id: 1, next_seq: opened.next_seq };
-    let (tokens, _) = store.tokens().unwrap();
-    let kept = Kept { store, tokens, log, numbers, document: None, first_words: Vec::new() };
+    let keeper = Keeper::Files(Arc::new(store.tokens().unwrap().0));
+    let mut kept = Kept { store, keeper, log, numbers, document: None, first_words: Vec::new() };
+    change(&mut kept);
     let (sender, events) = unbounded();
     let host = Arc::new(Fragile {
         events: sender,
         panics_left: AtomicUsize::new(panics),
         begun: AtomicUsize::new(0),
         lines: Mutex::default(),
+        is_calling_back: AtomicBool::new(false),
         runtime: OnceLock::new(),
     });
-    let offers = Offers { performs: Performs::new(OperationKind::ALL), secret_store };
-    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"]), offers).unwrap();
+    let performs = Performs::new(OperationKind::ALL);
+    let runtime = Runtime::new(Arc::clone(&host) as _, clock, kept, config(&["a"]), performs).unwrap();
     host.runtime.set(Arc::downgrade(&runtime)).unwrap();
-    Bench { runtime, host, events, _root: root }
+    Bench { runtime, host, events, root }
 }
 
 #[test]
 fn a_panic_in_the_worker_poisons_the_instance_which_says_so_once_and_can_be_stopped() {
     // The second time the last event itself panics: it was delivered all the same, and once.
     for panics in [1, 2] {
-        let Bench { runtime, host, events, _root } = bench(Clock::System, panics);
+        let Bench { runtime, host, events, root: _root } = bench(Clock::System, panics);
         runtime.start().unwrap();
         let server = runtime.server("a").unwrap();
         runtime.cluster(true, "alice".into()).unwrap();
@@ -129,7 +133,7 @@ fn a_panic_in_the_worker_poisons_the_instance_which_says_so_once_and_can_be_stop
 
 #[test]
 fn a_thread_that_stalls_in_notify_never_touches_the_next_tenant_of_the_slot() {
-    let Bench { runtime, events, _root, .. } = bench(Clock::driven(), 0);
+    let Bench { runtime, events, root: _root, .. } = bench(Clock::driven(), 0);
     let old = runtime.servers.read().by_id("a").unwrap().clone();
     for ids in [&[][..], &["new"]] {
         runtime.configure(config(ids).to_json().as_bytes(), false).unwrap();
@@ -148,21 +152,168 @@ fn a_thread_that_stalls_in_notify_never_touches_the_next_tenant_of_the_slot() {
 }
 
 #[test]
-fn nobody_writes_the_state_while_a_configuration_is_written_that_may_drop_servers() {
-    let Bench { runtime, _root, .. } = bench(Clock::driven(), 0);
-    let free = Rc::new(Cell::new(0));
-    let (writers, seen) = (Arc::clone(&runtime), Rc::clone(&free));
-    let watch = move || seen.set(seen.get() + usize::from(!writers.writing.is_locked()));
+fn nobody_writes_the_state_until_a_configuration_that_may_drop_servers_is_on_disk_and_in_force() {
+    let Bench { runtime, root: _root, .. } = bench(Clock::driven(), 0);
+    let writers = Rc::new(RefCell::new(Vec::new()));
+    let (shared, watched_by) = (Arc::clone(&runtime), Rc::clone(&writers));
+    // At each step of the disk somebody comes along to write: when it is his turn, all is done.
+    let watch = move || {
+        let runtime = Arc::clone(&shared);
+        watched_by.borrow_mut().push(std::thread::spawn(move || {
+            let _writing = runtime.writing();
+            runtime.config().monitored_servers.len()
+        }));
+    };
     let (steps, result) = watched(watch, || runtime.configure(config(&[]).to_json().as_bytes(), false));
     result.unwrap();
     assert!(steps.contains(&"rename"), "{steps:?}");
-    assert_eq!(free.get(), 0, "of {steps:?}");
+    for writer in writers.take() {
+        assert_eq!(writer.join().unwrap(), 0, "of {steps:?}");
+    }
+}
+
+/// Lets no document of this name be written while it lives.
+struct Blocked([PathBuf; 2]);
+
+fn block(root: &TempDir, name: &str) -> Blocked {
+    let blocked = ["a", "b"].map(|file| root.path().join(format!("{name}.{file}.json.tmp")));
+    blocked.iter().for_each(|path| fs::create_dir(path).unwrap());
+    Blocked(blocked)
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|path| fs::remove_dir(path).unwrap());
+    }
+}
+
+#[test]
+fn a_configuration_does_not_drop_a_server_before_the_end_of_its_operation_is_on_disk() {
+    let Bench { runtime, root, .. } = bench(Clock::driven(), 0);
+    let op = authorizing(&runtime);
+    runtime.complete(op, Answer { outcome: Outcome::Failed, error: None, token: Ok(None) }).unwrap();
+    let blocked = block(&root, "state");
+    runtime.poll(7, 7).unwrap();
+    let gone = config(&[]).to_json();
+    runtime.configure(gone.as_bytes(), true).unwrap();
+    let Err(Rejected::Error(error)) = runtime.configure(gone.as_bytes(), false) else { panic!("accepted") };
+    assert_eq!(error.code, abi::VMSF_ERR_IO);
+    assert!(error.text.contains("state."), "{}", error.text);
+    assert_eq!(runtime.config().monitored_servers.len(), 1);
+    assert!(runtime.store.config().unwrap().json.is_none(), "nothing was kept");
+    // What drops nobody need not wait.
+    runtime.configure(config(&["a", "b"]).to_json().as_bytes(), false).unwrap();
+    drop(blocked);
+    runtime.configure(gone.as_bytes(), false).unwrap();
+}
+
+#[test]
+fn a_server_that_cannot_be_taken_out_of_the_configuration_is_tried_again_now_and_then_and_not_at_every_turn() {
+    let bench = bench_in(tempfile::tempdir().unwrap(), Clock::driven(), 0, |_| {});
+    let mut document = bench.runtime.core.lock().snapshot().document;
+    document.leaving.insert("a".into());
+    let Bench { runtime, root, .. } =
+        bench_in(tempfile::tempdir().unwrap(), Clock::driven(), 0, |kept| kept.document = Some(document));
+    let blocked = block(&root, "config");
+    runtime.start().unwrap();
+    let second = |n: u64| n * 1_000_000_000;
+    // How often files are touched until nothing is to be done at that instant any more.
+    let tries = |n| {
+        let (mut tries, mut next) = (0, second(n));
+        while next == second(n) {
+            let (steps, at) = watched(|| {}, || runtime.poll(second(n), 0).unwrap());
+            (tries, next) = (tries + steps.len(), at);
+        }
+        tries
+    };
+    tries(1);
+    assert_eq!([2, 6, 10, 11, 12, 20].map(tries), [0, 0, 0, 1, 0, 0]);
+    drop(blocked);
+    tries(21);
+    assert!(runtime.config().monitored_servers.is_empty());
+}
+
+/// Has an authorization begun; gives its operation.
+fn authorizing(runtime: &Arc<Runtime>) -> u64 {
+    runtime.start().unwrap();
+    runtime.poll(5, 5).unwrap();
+    runtime.authorize(runtime.server("a").unwrap(), "alice".into(), Secret::copied(b"password").ok()).unwrap();
+    runtime.poll(6, 6).unwrap();
+    operation_of(runtime)
+}
+
+/// What `complete` does until it waits for the disk.
+fn answered(runtime: &Runtime, op: u64) -> Arc<Call> {
+    let call = accepted(runtime, |_| Command::Complete { op, outcome: Outcome::Ok, error: None });
+    runtime.core.lock().keep_token(op, &call, Secret::copied(b"token").unwrap());
+    call
+}
+
+#[test]
+fn an_answer_whose_token_another_thread_could_not_write_is_refused_and_counts_for_nothing_in_the_next_life() {
+    let Bench { runtime, root, host, .. } = bench(Clock::driven(), 0);
+    let op = authorizing(&runtime);
+    let call = answered(&runtime, op);
+    let version = runtime.core.lock().version();
+    let blocked = block(&root, "tokens");
+    assert_eq!(runtime.write().unwrap().unwrap_err().code, abi::VMSF_ERR_IO, "the other thread");
+    let document = runtime.core.lock().snapshot().document;
+    let Err(error) = runtime.on_disk(&call, version) else { panic!("accepted") };
+    assert_eq!((error.code, &*error.text), (abi::VMSF_ERR_IO, "the token cannot be written"));
+    drop(blocked);
+    // Killed before the refusal is on disk.
+    drop((runtime, host));
+    let Bench { runtime, root: _root, .. } = bench_in(root, Clock::driven(), 0, |kept| {
+        kept.numbers.next_id = document.next_id;
+        kept.document = Some(document);
+    });
+    runtime.start().unwrap();
+    for n in 1..4 {
+        runtime.poll(n, 5).unwrap();
+    }
+    let core = runtime.core.lock();
+    assert_eq!(core.access().len(), 0);
+    assert!(core.engine().operation(op).is_none());
+}
+
+#[test]
+fn a_token_counts_as_written_only_when_it_is() {
+    let Bench { runtime, root: _root, .. } = bench(Clock::driven(), 0);
+    let op = authorizing(&runtime);
+    let call = answered(&runtime, op);
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let (shared, seen_by, of) = (Arc::clone(&runtime), Rc::clone(&seen), Arc::clone(&call));
+    let watch = move || seen_by.borrow_mut().push(shared.core.lock().lacks_token(&of));
+    let (steps, written) = watched(watch, || runtime.write());
+    written.unwrap().unwrap();
+    // Both of the document of the tokens and of that of the state.
+    assert_eq!(steps.iter().filter(|step| **step == "rename").count(), 2, "{steps:?}");
+    assert!(seen.borrow().iter().all(|lacks| *lacks));
+    assert!(!runtime.core.lock().lacks_token(&call));
+}
+
+#[test]
+fn an_answer_from_a_callback_is_said_to_be_accepted_when_its_token_is_on_disk_too() {
+    let Bench { runtime, root, host, .. } = bench(Clock::driven(), 0);
+    let op = authorizing(&runtime);
+    let blocked = block(&root, "tokens");
+    host.is_calling_back.store(true, Ordering::SeqCst);
+    let token = Ok(Secret::copied(b"token").ok());
+    runtime.complete(op, Answer { outcome: Outcome::Ok, error: None, token }).unwrap();
+    host.is_calling_back.store(false, Ordering::SeqCst);
+    let before = runtime.core.lock().outbox_len();
+    runtime.write().unwrap().unwrap_err();
+    assert_eq!(runtime.core.lock().outbox_len(), before);
+    drop(blocked);
+    runtime.core.lock().has_changed();
+    runtime.write().unwrap().unwrap();
+    assert_eq!(runtime.core.lock().outbox_len(), before + 1);
 }
 
 #[test]
 fn what_is_logged_while_the_state_is_written_is_said_when_the_lock_is_given_back() {
     diagnostics::install();
-    let Bench { runtime, host, _root, .. } = bench(Clock::driven(), 0);
+    let Bench { runtime, host, root: _root, .. } = bench(Clock::driven(), 0);
     let _entered = diagnostics::enter(Arc::clone(&host) as _);
     let writing = runtime.writing();
     log::warn!("one");
@@ -201,7 +352,8 @@ impl SecretStore for Vault {
 
 #[test]
 fn an_answer_that_waited_for_the_host_to_keep_its_token_is_taken_in_at_once_and_not_at_the_next_wake_up() {
-    let Bench { runtime, _root, .. } = bench_with(Clock::driven(), 0, Some(Arc::new(Vault)));
+    let Bench { runtime, root: _root, .. } =
+        bench_in(tempfile::tempdir().unwrap(), Clock::driven(), 0, |kept| kept.keeper = Keeper::Host(Arc::new(Vault)));
     runtime.start().unwrap();
     runtime.poll(5, 5).unwrap();
     let server = runtime.server("a").unwrap();
@@ -226,7 +378,7 @@ fn an_answer_that_waited_for_the_host_to_keep_its_token_is_taken_in_at_once_and_
 fn the_last_keep_alive_is_read_again_before_a_server_is_declared_failed() {
     let second = |n: u64| n * 1_000_000_000;
     for in_time in [true, false] {
-        let Bench { runtime, events, _root, .. } = bench(Clock::driven(), 0);
+        let Bench { runtime, events, root: _root, .. } = bench(Clock::driven(), 0);
         runtime.start().unwrap();
         runtime.poll(second(1), 0).unwrap();
         let server = runtime.server("a").unwrap();
@@ -273,7 +425,7 @@ fn accepted_calls_take_effect_in_the_order_in_which_they_were_accepted() {
 
 #[test]
 fn a_server_whose_operation_has_an_answer_on_its_way_cannot_be_removed_yet() {
-    let Bench { runtime, host, events, _root } = bench(Clock::driven(), 0);
+    let Bench { runtime, host, events, root: _root } = bench(Clock::driven(), 0);
     runtime.start().unwrap();
     runtime.poll(5, 5).unwrap();
     let server = runtime.server("a").unwrap();

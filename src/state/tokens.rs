@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -40,29 +41,9 @@ type Kept = BTreeMap<(String, u64), Arc<Secret>>;
 /// What a change has done to the tokens, from less to more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Effect {
-    Nothing,
     Added,
     /// One of those that were there is gone: it must not stay in the older generation either.
     Gone,
-}
-
-/// One change to the tokens.
-#[derive(Debug)]
-pub enum Change<'a> {
-    /// Keep this token for a server, beside those that other operations have brought.
-    Put {
-        /// The server's id.
-        id: &'a str,
-        /// The `authorize` operation that brought it.
-        op: u64,
-        /// The token; a duplicate is kept.
-        secret: &'a Secret,
-    },
-    /// Keep none for this server.
-    Remove {
-        /// The server's id.
-        id: &'a str,
-    },
 }
 
 /// The kept tokens.
@@ -70,14 +51,17 @@ pub struct Tokens {
     lock: Arc<Lock>,
     disk: Arc<Disk>,
     pair: Pair,
-    /// Held by whoever writes: whether a file may hold a token that is not kept.
-    writing: Mutex<bool>,
-    kept: Mutex<Kept>,
+    /// Held by whoever writes.
+    writing: Mutex<()>,
+    /// A file may hold a token that is not kept.
+    leftovers: AtomicBool,
+    /// The lock is held for an instant only: what is made of it is made outside.
+    kept: Mutex<Arc<Kept>>,
 }
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kept = self.kept.lock();
+        let kept = self.kept();
         let servers: BTreeSet<&str> = kept.keys().map(|(id, _)| id.as_str()).collect();
         write!(f, "Tokens of {} servers", servers.len())
     }
@@ -94,74 +78,70 @@ impl Tokens {
         let pair = pair();
         let found = pair.read(&disk)?;
         let kept = found.newest.map(|newest| read(&disk, &newest)).transpose()?.unwrap_or_default();
-        Ok((Tokens { lock, disk, pair, writing: Mutex::new(false), kept: Mutex::new(kept) }, found.damaged))
+        let kept = Mutex::new(Arc::new(kept));
+        let tokens = Tokens { lock, disk, pair, writing: Mutex::new(()), leftovers: AtomicBool::new(false), kept };
+        Ok((tokens, found.damaged))
+    }
+
+    fn kept(&self) -> Arc<Kept> {
+        Arc::clone(&self.kept.lock())
     }
 
     /// The token that this operation brought for this server.
     pub fn get(&self, id: &str, op: u64) -> Option<Secret> {
-        self.kept.lock().get(&(id.to_owned(), op)).map(|secret| secret.duplicate())
+        self.kept().get(&(id.to_owned(), op)).map(|secret| secret.duplicate())
     }
 
     /// Whether `get` gives one.
     pub fn has(&self, id: &str, op: u64) -> bool {
-        self.kept.lock().contains_key(&(id.to_owned(), op))
+        self.kept().contains_key(&(id.to_owned(), op))
     }
 
-    /// Keeps a token; on disk when it returns. Errors as for `apply`.
-    pub fn put(&self, id: &str, op: u64, secret: &Secret) -> Result<(), Error> {
-        self.apply(&[Change::Put { id, op, secret }])
-    }
-
-    /// Keeps no token of this server; gone from the disk's newest generation when it returns. Errors as for `apply`.
-    pub fn remove(&self, id: &str) -> Result<(), Error> {
-        self.apply(&[Change::Remove { id }])
-    }
-
-    /// Keeps no token that this operation brought for this server; one that came later stays. Errors as for `apply`.
-    pub fn remove_brought(&self, id: &str, op: u64) -> Result<(), Error> {
-        self.change(|kept| if kept.remove(&(id.to_owned(), op)).is_some() { Effect::Gone } else { Effect::Nothing })
-    }
-
-    /// Keeps these tokens, `(server id, operation)`, and removes all others; gives the ids of those. Errors as for `apply`.
-    pub fn keep_only(&self, wanted: &[(&str, u64)]) -> Result<Vec<String>, Error> {
-        let wanted: BTreeSet<_> = wanted.iter().copied().collect();
-        let mut orphans = Vec::new();
-        self.change(|kept| {
-            kept.retain(|(id, op), _| {
-                let wanted = wanted.contains(&(id.as_str(), *op));
-                orphans.extend((!wanted).then(|| id.clone()));
-                wanted
-            });
-            if orphans.is_empty() { Effect::Nothing } else { Effect::Gone }
-        })?;
-        Ok(orphans)
-    }
-
-    /// Makes all these changes, in order and in one write, or none of them. On disk when it returns.
+    /// Keeps these tokens, each for a server and the `authorize` operation that brought it, beside those that other operations have brought. All
+    /// in one write, or none of them; on disk when it returns. Where there is none and nothing to clear up, it waits for nobody.
     ///
     /// After an error nothing has changed here, and the next load gives the tokens before or these; the next change that succeeds settles it.
     /// VMSF_ERR_IO: path and reason. VMSF_ERR_STATE, VMSF_ERR_BUSY: the directory was given back, or is another instance's.
-    pub fn apply(&self, changes: &[Change<'_>]) -> Result<(), Error> {
-        self.change(|kept| changes.iter().map(|change| make(kept, change)).max().unwrap_or(Effect::Nothing))
+    pub fn put(&self, tokens: &[(&str, u64, &Arc<Secret>)]) -> Result<(), Error> {
+        if tokens.is_empty() && !self.leftovers.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.change(|kept| {
+            let put = tokens.iter().map(|(id, op, secret)| kept.insert(((*id).to_owned(), *op), Arc::clone(secret)));
+            put.map(|before| if before.is_some() { Effect::Gone } else { Effect::Added }).max()
+        })
     }
 
-    fn change(&self, edit: impl FnOnce(&mut Kept) -> Effect) -> Result<(), Error> {
-        let wiped = {
-            let mut leftovers = self.writing.lock();
-            let mut next = self.kept.lock().clone();
-            // What an earlier change left behind is cleared up by any later one, even by one that changes nothing.
-            let effect = edit(&mut next).max(if *leftovers { Effect::Gone } else { Effect::Nothing });
-            if effect == Effect::Nothing {
-                return Ok(());
-            }
-            *leftovers = true;
-            self.save(&next)?;
-            *self.kept.lock() = next.clone();
-            let wiped = if effect == Effect::Gone { self.save(&next) } else { Ok(()) };
-            *leftovers = wiped.is_err();
-            wiped
-        };
+    /// Keeps no token that this operation brought for this server; one that came later stays. Gone from both generations when it returns, or it
+    /// is said in the log. Errors as for `put`.
+    pub fn remove(&self, id: &str, op: u64) -> Result<(), Error> {
+        self.change(|kept| kept.remove(&(id.to_owned(), op)).map(|_| Effect::Gone))
+    }
+
+    /// Removes all but these, `(server id, operation)`. Errors as for `put`.
+    pub fn keep_only(&self, wanted: &[(&str, u64)]) -> Result<(), Error> {
+        let wanted: BTreeSet<_> = wanted.iter().copied().collect();
+        self.change(|kept| {
+            let before = kept.len();
+            kept.retain(|(id, op), _| wanted.contains(&(id.as_str(), *op)));
+            (kept.len() < before).then_some(Effect::Gone)
+        })
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Kept) -> Option<Effect>) -> Result<(), Error> {
+        let writing = self.writing.lock();
+        let mut next = Kept::clone(&self.kept());
+        // What an earlier change left behind is cleared up by any later one, even by one that changes nothing.
+        let left = self.leftovers.load(Ordering::Acquire).then_some(Effect::Gone);
+        let Some(effect) = edit(&mut next).max(left) else { return Ok(()) };
+        self.leftovers.store(true, Ordering::Release);
+        self.save(&next)?;
+        let next = Arc::new(next);
+        let before = std::mem::replace(&mut *self.kept.lock(), Arc::clone(&next));
+        let wiped = if effect == Effect::Gone { self.save(&next) } else { Ok(()) };
+        self.leftovers.store(wiped.is_err(), Ordering::Release);
         // The host may call in from its log, so no lock is held.
+        drop((writing, before));
         if let Err(error) = wiped {
             log::warn!("a token that is gone stays in the older generation until the next change: {}", error.text);
         }
@@ -171,20 +151,6 @@ impl Tokens {
     fn save(&self, kept: &Kept) -> Result<(), Error> {
         self.lock.hold()?;
         self.pair.save(&self.disk, &payload(kept)).map(|_| ())
-    }
-}
-
-fn make(kept: &mut Kept, change: &Change<'_>) -> Effect {
-    match *change {
-        Change::Put { id, op, secret } => {
-            let before = kept.insert((id.to_owned(), op), Arc::new(secret.duplicate()));
-            if before.is_some() { Effect::Gone } else { Effect::Added }
-        }
-        Change::Remove { id } => {
-            let before = kept.len();
-            kept.retain(|(of, _), _| of != id);
-            if kept.len() < before { Effect::Gone } else { Effect::Nothing }
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::engine::output::{Ask, Note, OperationKind, Outcome, What};
 use crate::engine::policy::ServerKey;
 use crate::log::{Entry, Subject};
 use crate::runtime::accepted;
-use crate::state::document::Document;
+use crate::state::document::{Accepted, Document};
 
 /// A version of the durable state, to be written with the lock dropped.
 pub struct Snapshot {
@@ -22,7 +22,8 @@ pub struct Snapshot {
 
 impl Core {
     /// Goes on from what an earlier life left; only before the first start. An error says what does not fit together.
-    pub fn recall(&mut self, document: Document) -> Result<(), String> {
+    /// `has_token`: of which server's authorizations the token is in the files.
+    pub fn recall(&mut self, document: Document, has_token: impl Fn(&str, u64) -> bool) -> Result<(), String> {
         let (servers, config) = (Arc::clone(&self.servers), Arc::clone(&self.config));
         let addresses: BTreeMap<&str, (&str, u16)> =
             config.monitored_servers.iter().map(|s| (s.id.as_str(), (s.host.as_str(), s.port))).collect();
@@ -40,7 +41,7 @@ impl Core {
         }
         for accepted in document.accepted {
             let Some(command) = accepted::command(accepted, &self.servers) else { continue };
-            if self.needs_token_of_host(&command) {
+            if self.lost_its_token(&command, &has_token) {
                 continue;
             }
             let interrupted = needs_credentials(&command);
@@ -51,11 +52,12 @@ impl Core {
         Ok(())
     }
 
-    /// An accepted answer whose token the host may not have kept: its authorization was cut off.
-    fn needs_token_of_host(&self, command: &Command) -> bool {
+    /// An accepted answer to an authorization whose token was not kept, or, where the host keeps it, may not have been: that was cut off.
+    fn lost_its_token(&self, command: &Command, has_token: impl Fn(&str, u64) -> bool) -> bool {
         let Command::Complete { op, outcome: Outcome::Ok, .. } = command else { return false };
-        let kind = self.engine.operation(*op).map(|operation| operation.kind);
-        self.secrets.with_host && kind == Some(OperationKind::Authorize)
+        let operation = self.engine.operation(*op).filter(|operation| operation.kind == OperationKind::Authorize);
+        let named = operation.and_then(|operation| operation.server).and_then(|server| self.named(server));
+        named.is_some_and(|named| !has_token(&named.id, *op))
     }
 
     /// Whether all that was decided and accepted is on disk.
@@ -130,7 +132,13 @@ impl Core {
             // Whoever was blocked by that has its turn now, whether or not a timer runs.
             self.look_again = true;
         }
-        let (durable, later) = std::mem::take(&mut self.unconfirmed).into_iter().partition(|(at, _)| *at <= self.saved);
+        let (saved, due) = (self.saved, |accepted: &Accepted| match accepted {
+            Accepted::Complete { op, .. } => self.secrets.is_due(*op),
+            _ => false,
+        });
+        let (durable, later) = std::mem::take(&mut self.unconfirmed)
+            .into_iter()
+            .partition(|(at, accepted)| *at <= saved && !due(accepted));
         self.unconfirmed = later;
         for (_, accepted) in durable {
             self.number(None, Subject::Accepted(accepted), now);

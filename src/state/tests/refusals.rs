@@ -213,9 +213,9 @@ mod mounted {
         let directory = mount_point.state();
         let store = Store::open_with(&directory, Durability::Full, &[]).unwrap();
         let (tokens, _) = store.tokens().unwrap();
-        let token = crate::secret::Secret::copied(&[7; 4096]).unwrap();
+        let token = Arc::new(crate::secret::Secret::copied(&[7; 4096]).unwrap());
         let refused = |why: &str| {
-            let error = tokens.put("a", 1, &token).unwrap_err();
+            let error = tokens.put(&[("a", 1, &token)]).unwrap_err();
             assert_eq!(error.code, abi::VMSF_ERR_IO);
             assert!(error.text.contains(directory.to_str().unwrap()) && error.text.contains(why), "{}", error.text);
             assert!(!tokens.has("a", 1));
@@ -229,7 +229,7 @@ mod mounted {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| refused("ead-only")));
         assert!(Command::new("umount").arg(&directory).status().unwrap().success());
         result.unwrap();
-        tokens.put("a", 1, &token).unwrap();
+        tokens.put(&[("a", 1, &token)]).unwrap();
         assert!(store.tokens().unwrap().0.has("a", 1));
     }
 

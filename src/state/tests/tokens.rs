@@ -9,7 +9,7 @@ use super::steps::{killed_at, on_a_full_disk};
 use super::*;
 use crate::ffi::tests::freed::{MARK, holding_the_mark};
 use crate::secret::{self, Secret};
-use crate::state::tokens::{Change, Tokens};
+use crate::state::tokens::Tokens;
 
 const A: &str = "tokens.a.json";
 const B: &str = "tokens.b.json";
@@ -17,6 +17,10 @@ const B: &str = "tokens.b.json";
 /// A secret of a test: the mark and a number.
 fn secret(n: u64) -> Secret {
     Secret::copied(&Zeroizing::new([MARK, n.to_string().as_bytes()].concat())).unwrap()
+}
+
+fn put(tokens: &Tokens, id: &str, op: u64, secret: Secret) -> Result<(), Error> {
+    tokens.put(&[(id, op, &Arc::new(secret))])
 }
 
 fn load(directory: &Path) -> Tokens {
@@ -29,7 +33,7 @@ fn load(directory: &Path) -> Tokens {
 fn kept(last: u64) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     let tokens = load(root.path());
-    (1..=last).for_each(|n| tokens.put(&format!("s{n}"), n, &secret(n)).unwrap());
+    (1..=last).for_each(|n| put(&tokens, &format!("s{n}"), n, secret(n)).unwrap());
     root
 }
 
@@ -53,7 +57,7 @@ fn a_token_comes_back_byte_by_byte_in_this_life_and_the_next_for_its_operation_a
     let longest: Vec<u8> = (0..secret::MAX).map(|n| n as u8).collect();
     for (op, bytes) in [(1, &b"\0"[..]), (2, &longest), ((1 << 53) - 1, b"\"}\n")] {
         let tokens = load(root.path());
-        tokens.put("a", op, &Secret::copied(bytes).unwrap()).unwrap();
+        put(&tokens, "a", op, Secret::copied(bytes).unwrap()).unwrap();
         let check = |tokens: &Tokens| {
             assert_eq!(tokens.get("a", op).unwrap().as_bytes(), bytes);
             assert!(tokens.get("a", op + 1).is_none() && tokens.get("A", op).is_none());
@@ -73,7 +77,7 @@ fn the_tokens_are_a_document_of_their_own() {
     store.save(&1).unwrap();
     store.keep_config("{}").unwrap();
     let before = files(root.path());
-    tokens.put("a", 7, &Secret::copied(b"\x01\xfe").unwrap()).unwrap();
+    put(&tokens, "a", 7, Secret::copied(b"\x01\xfe").unwrap()).unwrap();
     let mut after = files(root.path());
     let text = String::from_utf8(after.remove(A).unwrap()).unwrap();
     assert_eq!(after, before);
@@ -86,13 +90,14 @@ fn a_token_that_goes_is_in_no_file_any_more() {
     let root = kept(3);
     let tokens = load(root.path());
     assert_eq!(copies(root.path(), 1), 2);
-    tokens.remove("s1").unwrap();
-    tokens.put("s2", 2, &secret(22)).unwrap();
+    tokens.remove("s1", 1).unwrap();
+    put(&tokens, "s2", 2, secret(22)).unwrap();
     assert_eq!((copies(root.path(), 1), copies(root.path(), 2), copies(root.path(), 22)), (0, 0, 2));
     assert_eq!(tokens.get("s2", 2).unwrap().as_bytes(), secret(22).as_bytes());
     let before = files(root.path());
-    tokens.remove("s1").unwrap();
-    tokens.apply(&[]).unwrap();
+    tokens.remove("s1", 1).unwrap();
+    tokens.put(&[]).unwrap();
+    tokens.keep_only(&[("s2", 2), ("s3", 3)]).unwrap();
     assert_eq!(files(root.path()), before, "nothing is written where nothing changes");
     drop(tokens);
     assert!(!has(&load(root.path()), 1));
@@ -104,11 +109,9 @@ fn the_token_of_a_cut_off_authorization_is_dropped_at_the_start() {
     let tokens = load(root.path());
     // Of server 2 the state knows an earlier authorization, of server 3 none; server 5 has lost its token.
     let known = [("s1", 1), ("s2", 1), ("s4", 4), ("s5", 5)];
-    assert_eq!(tokens.keep_only(&known).unwrap(), ["s2", "s3"]);
-    let check = |tokens: &Tokens| {
-        assert_eq!([1, 2, 3, 4, 5].map(|n| has(tokens, n)), [true, false, false, true, false]);
-        assert!(tokens.keep_only(&known).unwrap().is_empty());
-    };
+    tokens.keep_only(&known).unwrap();
+    let check =
+        |tokens: &Tokens| assert_eq!([1, 2, 3, 4, 5].map(|n| has(tokens, n)), [true, false, false, true, false]);
     check(&tokens);
     drop(tokens);
     check(&load(root.path()));
@@ -119,38 +122,43 @@ fn the_token_of_a_cut_off_authorization_is_dropped_at_the_start() {
 fn the_token_that_a_server_has_outlives_an_authorization_that_is_cut_off() {
     let root = kept(2);
     let tokens = load(root.path());
-    tokens.put("s1", 9, &secret(9)).unwrap();
+    put(&tokens, "s1", 9, secret(9)).unwrap();
     assert!(has(&tokens, 1), "the state may speak of this one still");
     assert_eq!(tokens.get("s1", 9).unwrap().as_bytes(), secret(9).as_bytes());
     drop(tokens);
     let tokens = load(root.path());
-    assert_eq!(tokens.keep_only(&[("s1", 1), ("s2", 2)]).unwrap(), ["s1"]);
+    tokens.keep_only(&[("s1", 1), ("s2", 2)]).unwrap();
     assert!(has(&tokens, 1) && !tokens.has("s1", 9));
     assert_eq!((copies(root.path(), 1), copies(root.path(), 9)), (2, 0));
-    tokens.put("s1", 10, &secret(10)).unwrap();
-    tokens.remove("s1").unwrap();
-    assert_eq!((copies(root.path(), 1), copies(root.path(), 10)), (0, 0), "all that it had");
 }
 
 #[test]
-fn several_changes_are_one_write_and_all_or_none() {
+fn the_token_of_a_later_operation_stays_when_that_of_an_earlier_one_goes() {
+    let root = kept(2);
+    let tokens = load(root.path());
+    put(&tokens, "s1", 10, secret(10)).unwrap();
+    tokens.remove("s1", 1).unwrap();
+    assert!(!has(&tokens, 1) && has(&tokens, 2));
+    assert_eq!(tokens.get("s1", 10).unwrap().as_bytes(), secret(10).as_bytes());
+    assert_eq!((copies(root.path(), 1), copies(root.path(), 10)), (0, 2));
+}
+
+#[test]
+fn several_tokens_are_one_write_and_all_or_none() {
     let root = tempfile::tempdir().unwrap();
     let tokens = load(root.path());
-    let secrets = [secret(1), secret(2)];
-    let put = [("s1", 1), ("s2", 2)];
-    let put: Vec<_> = put.iter().zip(&secrets).map(|((id, op), secret)| Change::Put { id, op: *op, secret }).collect();
-    let (steps, result) = killed_at(2, || tokens.apply(&put));
+    let secrets = [Arc::new(secret(1)), Arc::new(secret(2))];
+    let both = [("s1", 1, &secrets[0]), ("s2", 2, &secrets[1])];
+    let (steps, result) = killed_at(2, || tokens.put(&both));
     assert_eq!((steps.len(), result.unwrap_err().code), (2, abi::VMSF_ERR_IO));
     assert!(!has(&tokens, 1) && !has(&tokens, 2));
-    let (steps, result) = killed_at(usize::MAX, || tokens.apply(&put));
+    let (steps, result) = killed_at(usize::MAX, || tokens.put(&both));
     result.unwrap();
     // Twice, with what the failed one may have left written over.
     let once = ["create", "write", "sync", "rename", "settle"];
     assert_eq!(steps[steps.len() - 10..], [once, once].concat());
-    let more = [Change::Remove { id: "s1" }, Change::Put { id: "s1", op: 9, secret: &secrets[0] }];
-    tokens.apply(&more).unwrap();
-    assert!(tokens.get("s1", 9).is_some() && has(&tokens, 2));
-    let (steps, _) = killed_at(usize::MAX, || tokens.put("s3", 3, &secret(3)).unwrap());
+    assert!(has(&tokens, 1) && has(&tokens, 2));
+    let (steps, _) = killed_at(usize::MAX, || put(&tokens, "s3", 3, secret(3)).unwrap());
     assert_eq!(steps, once);
 }
 
@@ -239,7 +247,7 @@ fn kill_before_each_step(change: impl Fn(&Tokens) -> Result<(), Error>, after: i
         assert!(changed || result.is_err() && has(&tokens, 1) && has(&tokens, 2), "killed after {steps:?}");
         assert!(has(&tokens, 3), "killed after {steps:?}");
         assert!(files(root.path()).keys().all(|name| !name.ends_with(".tmp")), "after {steps:?}");
-        tokens.put("s4", 4, &secret(4)).unwrap();
+        put(&tokens, "s4", 4, secret(4)).unwrap();
         assert!(after(&tokens) == changed && has(&tokens, 4));
         seen[usize::from(changed)] = true;
         // The last step of the second write, if there is one, was taken.
@@ -252,28 +260,30 @@ fn kill_before_each_step(change: impl Fn(&Tokens) -> Result<(), Error>, after: i
 
 #[test]
 fn killed_before_any_step_of_a_change_the_old_or_the_new_tokens_are_there() {
-    kill_before_each_step(|tokens| tokens.put("s9", 9, &secret(9)), |tokens| has(tokens, 9));
-    kill_before_each_step(|tokens| tokens.remove("s1"), |tokens| !has(tokens, 1));
-    kill_before_each_step(|tokens| tokens.put("s2", 8, &secret(8)), |tokens| tokens.get("s2", 8).is_some());
+    kill_before_each_step(|tokens| put(tokens, "s9", 9, secret(9)), |tokens| has(tokens, 9));
+    kill_before_each_step(|tokens| tokens.remove("s1", 1), |tokens| !has(tokens, 1));
+    kill_before_each_step(|tokens| put(tokens, "s2", 8, secret(8)), |tokens| tokens.get("s2", 8).is_some());
     let both = |tokens: &Tokens| {
-        tokens.apply(&[Change::Remove { id: "s1" }, Change::Put { id: "s9", op: 9, secret: &secret(9) }])
+        let secrets = [Arc::new(secret(9)), Arc::new(secret(10))];
+        tokens.put(&[("s9", 9, &secrets[0]), ("s10", 10, &secrets[1])])
     };
     kill_before_each_step(both, |tokens| {
-        assert_ne!(has(tokens, 1), has(tokens, 9));
+        assert_eq!(has(tokens, 9), has(tokens, 10));
         has(tokens, 9)
     });
+    kill_before_each_step(|tokens| tokens.keep_only(&[("s2", 2), ("s3", 3), ("s4", 4)]), |tokens| !has(tokens, 1));
 }
 
 #[test]
 fn a_second_write_that_fails_leaves_the_old_token_in_the_older_file_until_the_next_change() {
     let root = kept(3);
     let tokens = load(root.path());
-    let (steps, result) = killed_at(6, || tokens.remove("s1"));
+    let (steps, result) = killed_at(6, || tokens.remove("s1", 1));
     assert_eq!(steps[5], "create");
     result.unwrap();
     assert!(!has(&tokens, 1) && copies(root.path(), 1) == 1);
-    // Whatever the next change is; here the same once more.
-    tokens.remove("s1").unwrap();
+    // Whatever the next change is; here one of nothing, as each write of the state makes.
+    tokens.put(&[]).unwrap();
     assert_eq!(copies(root.path(), 1), 0);
 }
 
@@ -282,7 +292,7 @@ fn a_full_disk_is_an_error_that_changes_nothing_leaves_the_room_of_the_state_alo
     let root = kept(2);
     let tokens = load(root.path());
     let before = files(root.path());
-    for change in [|tokens: &Tokens| tokens.put("s3", 3, &secret(3)), |tokens: &Tokens| tokens.remove("s1")] {
+    for change in [|tokens: &Tokens| put(tokens, "s3", 3, secret(3)), |tokens: &Tokens| tokens.remove("s1", 1)] {
         let (steps, result) = on_a_full_disk(|| change(&tokens));
         assert_eq!(steps, ["create", "write", "remove"]);
         let error = result.unwrap_err();
@@ -294,8 +304,8 @@ fn a_full_disk_is_an_error_that_changes_nothing_leaves_the_room_of_the_state_alo
     for spare in ["spare.1", "spare.2"] {
         assert_eq!(fs::metadata(root.path().join(spare)).unwrap().len(), 64 * 1024);
     }
-    tokens.put("s3", 3, &secret(3)).unwrap();
-    tokens.remove("s1").unwrap();
+    put(&tokens, "s3", 3, secret(3)).unwrap();
+    tokens.remove("s1", 1).unwrap();
     drop(tokens);
     let tokens = load(root.path());
     assert!(!has(&tokens, 1) && has(&tokens, 2) && has(&tokens, 3));
@@ -307,9 +317,9 @@ fn a_directory_that_was_given_back_is_not_written() {
     let store = open(root.path());
     let (tokens, _) = store.tokens().unwrap();
     store.unlock();
-    assert_eq!(tokens.put("a", 1, &secret(1)).unwrap_err().code, abi::VMSF_ERR_STATE);
+    assert_eq!(put(&tokens, "a", 1, secret(1)).unwrap_err().code, abi::VMSF_ERR_STATE);
     assert!(tokens.get("a", 1).is_none());
-    load(root.path()).put("a", 1, &secret(1)).unwrap();
+    put(&load(root.path()), "a", 1, secret(1)).unwrap();
 }
 
 #[test]
@@ -322,10 +332,10 @@ fn changes_from_many_threads_are_all_kept() {
             let tokens = &tokens;
             scope.spawn(move || {
                 for n in (thread * 20..).take(20) {
-                    tokens.put(&format!("s{n}"), n, &secret(n)).unwrap();
+                    put(tokens, &format!("s{n}"), n, secret(n)).unwrap();
                     assert!(has(tokens, n));
                     if n % 2 == 0 {
-                        tokens.remove(&format!("s{n}")).unwrap();
+                        tokens.remove(&format!("s{n}"), n).unwrap();
                     }
                 }
             });
@@ -353,15 +363,15 @@ fn no_memory_that_held_a_token_is_given_back_with_it() {
     let (left, ()) = holding_the_mark(|| {
         let tokens = load(root.path());
         for n in 13..30 {
-            tokens.put(&format!("s{n}"), n, &secret(n)).unwrap();
+            put(&tokens, &format!("s{n}"), n, secret(n)).unwrap();
         }
-        tokens.remove("s1").unwrap();
+        tokens.remove("s1", 1).unwrap();
         tokens.keep_only(&[("s2", 2), ("s3", 3), ("s5", 5)]).unwrap();
         drop(tokens.get("s2", 2));
         for n in 0..8 {
-            killed_at(n, || tokens.put("s2", 2, &secret(22))).1.ok();
+            killed_at(n, || put(&tokens, "s2", 2, secret(22))).1.ok();
         }
-        on_a_full_disk(|| tokens.put("s6", 6, &secret(6))).1.unwrap_err();
+        on_a_full_disk(|| put(&tokens, "s6", 6, secret(6))).1.unwrap_err();
     });
     assert_eq!(left, 0, "while they are changed");
     for name in [A, B] {
