@@ -2,7 +2,7 @@
 //! with a `.json` manifest beside each. Everything that is done with these files is done here.
 //!
 //! A backup: [`Folder::begin`] names a temporary file, the host writes it, [`Publish`] checks, hashes and publishes it, [`Folder::retain`]
-//! deletes what is in excess. A takeover: [`Find`], or [`Folder::newest_good`] and [`Verify`], give the newest good one. A start:
+//! deletes what is in excess. A takeover: [`Find`] gives the newest good one. A start:
 //! [`Folder::clean`], then [`Verify`] for each of [`Folder::list`].
 //!
 //! The newest is the highest `n`, never by the clock. A published backup is an archive with its manifest; what a crash leaves of any other
@@ -30,7 +30,7 @@ pub use check::{Checked, Checks, Condition, Flaw};
 pub use name::Name;
 pub use publish::{Publish, Published};
 pub use retain::Removed;
-pub use verify::{Choice, Find, Pick, Verified, Verify};
+pub use verify::{Choice, Find, Verified, Verify};
 
 use manifest::Manifest;
 use name::{Known, LAST_NUMBER};
@@ -81,18 +81,12 @@ pub struct Backup {
 /// A file that was passed over, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
+    /// The number of the backup.
+    pub number: u64,
     /// The file.
     pub path: PathBuf,
     /// Why.
     pub flaw: Flaw,
-}
-
-impl Skipped {
-    /// The number of the backup.
-    pub fn number(&self) -> u64 {
-        let name = self.path.file_name().and_then(|name| name.to_str());
-        name.and_then(Known::parse).map_or(0, Known::number)
-    }
 }
 
 /// The backups of one server. Holds no file open; any number may be made.

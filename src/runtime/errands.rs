@@ -303,7 +303,7 @@ impl Core {
         let Some(server) = self.key_of(whose.handle) else { return };
         let survey = Survey {
             newest: survey.newest.as_ref().map(archive),
-            damaged: survey.damaged.iter().map(|skipped| (skipped.number(), skipped.flaw.text().to_owned())).collect(),
+            damaged: survey.damaged.iter().map(|skipped| (skipped.number, skipped.flaw.text().to_owned())).collect(),
             highest: survey.highest,
             error: survey.error.map(|error| error.text),
         };
