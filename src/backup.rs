@@ -9,7 +9,8 @@
 //! is recognised by its name. Files with any other name are foreign: never read, never touched.
 //!
 //! Large files are read in slices, by jobs that a file worker or `poll` steps on: each step hashes at most its budget and makes at most one
-//! sync. Knows no clock (UTC is an argument), thread or lock. Called by `runtime`, with no lock held, one call at a time for a folder.
+//! sync. Knows no clock (UTC is an argument), thread or lock. Called by `runtime`: what changes a folder, one call at a time and with no lock
+//! held; what only reads it, beside that, and a look or a search with the checks of its server locked.
 
 use std::fs;
 use std::io;
