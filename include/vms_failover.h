@@ -32,7 +32,8 @@
  *       [control]   may block; the host serialises them per instance (an overlap gives VMSF_ERR_BUSY); not from a
  *                   callback.
  *       [poll]      one thread at a time; runs the callbacks; not from a callback.
- *       [any-thread]       may overlap everything; never waits for the host, the worker or the disk.
+ *       [any-thread]       may overlap everything; never waits for the host, the worker or the disk (but for `log`,
+ *                          which MAY wait for the disk).
  *       [any-thread, disk] the same, but MAY wait for one durable write, so that VMSF_OK means on disk.
  *       [callback]  called by the plugin. `event` and `begin` come one at a time, in `seq` order, on one thread from
  *                   start to stop (or inside poll), with no lock held; `log` and `log_level` come from any thread.
@@ -42,8 +43,10 @@
  *     return within 10 ms; above 100 ms the alarm `host_slow` is raised. Threads of the plugin block all signals.
  *  6. States: stopped, running, stopping, poisoned. `start` only in stopped; `stop` in any; `destroy` only once
  *     stopped. While stopped, notify and whatever begins an operation give VMSF_ERR_STATE; configure, edit, cluster,
- *     cancel, deauthorize (the host is asked at the next start) and reading work. A failed call changes nothing
- *     (VMSF_ERR_TIMEOUT of `stop` excepted: it stays in force, call it again).
+ *     cancel, deauthorize (the host is asked at the next start) and reading work. A failed call changes nothing. The
+ *     exceptions: VMSF_ERR_TIMEOUT of `stop`, which stays in force, call it again; VMSF_ERR_BUSY of `notify` (rule 12);
+ *     VMSF_ERR_PANIC (rule 8); of `complete`, VMSF_ERR_NOT_FOUND for the first late answer (rule 9), and VMSF_ERR_LIMIT
+ *     or VMSF_ERR_INVALID for the token of an `authorize`, which fails by that (see there).
  *  7. Errors. Every member gives a vmsf_result. `last_error` holds the text, for people, at most 4 KiB, per instance;
  *     notify, TOO_SMALL, BUSY and HANDLE never set it, success does not clear it.
  *  8. Panics never reach the host: the instance is poisoned, one last event VMSF_EVENT_POISONED is sent, and only
@@ -228,7 +231,11 @@ extern "C" {
 #define VMSF_ERR_NO_BACKUP (-20)
 /* This failover server is not part of the cluster. */
 #define VMSF_ERR_NOT_IN_CLUSTER (-21)
-/* Both generations of the state are damaged. */
+/*
+ A document of the state directory cannot be used: both generations are damaged, its content cannot be read or
+ contradicts itself, or a newer plugin wrote it. Or a server is taken over that neither the configuration given nor the
+ kept one brings. The document is left as it is; the text says what to do.
+ */
 #define VMSF_ERR_STATE_DAMAGED (-22)
 
 /* `vmsf_handshake.flags`, out: the image stays mapped after it was closed. */
@@ -274,7 +281,10 @@ extern "C" {
 #define VMSF_EVENT_PROGRESS 8u
 /* Event kind: a call made inside a callback is durable now. */
 #define VMSF_EVENT_ACCEPTED 9u
-/* Event kind: a backup ended: published, or failed. The `completed` of its operation comes before it. */
+/*
+ Event kind: a backup ended: published, or failed. The `completed` of its operation comes before it; a backup that ended
+ before its file was named has none, for the host was never asked.
+ */
 #define VMSF_EVENT_BACKUP 10u
 /* Event kind: the readiness of a server changed. (Not sent yet.) */
 #define VMSF_EVENT_READY 11u
@@ -459,7 +469,7 @@ typedef struct vmsf_api {
      [control]
      Memory: `host` and the options are copied; `ctx` is borrowed until `release`, not at all on failure.
      Errors: VMSF_ERR_CONFIG faults, VMSF_ERR_IO state directory, VMSF_ERR_BUSY state directory in use,
-     VMSF_ERR_STATE_DAMAGED.
+     VMSF_ERR_STATE_DAMAGED a document in it cannot be used.
      Since: major 1.
      */
     vmsf_result (*create)(const vmsf_host *host,
@@ -469,18 +479,21 @@ typedef struct vmsf_api {
                           char *err,
                           size_t err_cap);
     /*
-     Starts monitoring; starts the worker thread unless the host drives. Operations not answered before are begun
-     again with VMSF_OP_RESUMED; servers seen before begin in `unknown` with a deadline.
+     Starts monitoring; unless the host drives, starts three threads: the worker, which runs `event` and `begin`, and
+     two for files. Operations not answered before are begun again with VMSF_OP_RESUMED; servers seen before begin in
+     `unknown` with a deadline.
      [control]
      Errors: VMSF_ERR_STATE unless stopped, VMSF_ERR_INTERNAL no thread to be had.
      Since: major 1.
      */
     vmsf_result (*start)(vmsf_plugin p);
     /*
-     Stops monitoring: delivers what is queued, then joins the worker. No callback comes after it. Stopped already:
-     VMSF_OK.
+     Stops monitoring: delivers what is queued, then joins the threads. Waits for callbacks under way, those of
+     VMSF_EXT_SECRETS too, and for the piece of work that a thread for files has under way on the disk. No callback
+     comes after it. Stopped already: VMSF_OK.
      [control]
-     Errors: VMSF_ERR_TIMEOUT a callback did not return within `timeout_ms`; the stop stays in force, call it again.
+     Errors: VMSF_ERR_TIMEOUT a callback, or the disk, did not return within `timeout_ms`; the stop stays in force,
+     call it again.
      Since: major 1.
      */
     vmsf_result (*stop)(vmsf_plugin p, uint32_t timeout_ms);
@@ -588,6 +601,7 @@ typedef struct vmsf_api {
      Log entries from `since_seq` on (0: the oldest kept), at most `max_entries`, at most 10,000:
      {"first_seq", "last_seq", "next_seq", "entries":[...]}. The next page begins at `next_seq`; there is none when that
      is above `last_seq`. The newest 1,024 entries come from memory; a page that begins further back is read from disk.
+     Also waits while entries are written.
      [any-thread]
      Memory: text out, rule 3.
      Errors: VMSF_ERR_TOO_SMALL, VMSF_ERR_IO an older page cannot be read.
@@ -695,9 +709,10 @@ typedef struct vmsf_api {
      failed, taken over or not authorized when their turn comes. What the host writes is published as
      <backup_directory>/<server id>/<UTC>-<number>.backup with a manifest beside it. `*req` as for `takeover`.
      [any-thread, disk]
-     Errors: VMSF_ERR_NOT_IN_CLUSTER, VMSF_ERR_NOT_AUTHORIZED, VMSF_ERR_BUSY another operation of this server runs, or
-     all are being backed up already, VMSF_ERR_STATE it is being taken over or restored, or stopped,
-     VMSF_ERR_UNSUPPORTED not among the `operations` of create. VMSF_ERR_IO as for `cluster`.
+     Errors: VMSF_ERR_NOT_IN_CLUSTER, VMSF_ERR_NOT_AUTHORIZED, VMSF_ERR_BUSY another operation of this server runs; for
+     all: a run by hand is under way (a daily one is not in the way). VMSF_ERR_STATE it is being taken over, or about to
+     be, or restored, or stopped, VMSF_ERR_UNSUPPORTED not among the `operations` of create. VMSF_ERR_IO as for
+     `cluster`.
      Since: major 1.
      */
     vmsf_result (*backup)(vmsf_plugin p, vmsf_server s, const char *json, size_t len, uint64_t *req);
@@ -747,9 +762,10 @@ typedef struct vmsf_api {
      checked and published after its VMSF_OUTCOME_OK, and may still fail.
      [any-thread, disk]
      Memory: the secret is copied once; what is not kept is zeroized.
-     Errors: VMSF_ERR_NOT_FOUND no such operation runs: answered already, or given up. VMSF_ERR_INVALID outcome, or a
-     secret to anything but an `authorize`. VMSF_ERR_LIMIT the secret is too long: the operation has failed by that.
-     VMSF_ERR_STATE stopped. VMSF_ERR_IO not on disk: answer again.
+     Errors: VMSF_ERR_NOT_FOUND no such operation runs: answered already, or given up (rule 9). VMSF_ERR_INVALID
+     outcome, or a secret to anything but an `authorize`. VMSF_ERR_LIMIT a secret of more than 4 KiB, VMSF_ERR_INVALID
+     one that is NULL with a length: an `authorize` answered with VMSF_OUTCOME_OK has failed by that; any other answer
+     is not taken, answer again. VMSF_ERR_STATE stopped. VMSF_ERR_IO not on disk, so not taken: answer again.
      Since: major 1.
      */
     vmsf_result (*complete)(vmsf_plugin p,

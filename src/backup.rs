@@ -2,14 +2,15 @@
 //! with a `.json` manifest beside each. Everything that is done with these files is done here.
 //!
 //! A backup: [`Folder::begin`] names a temporary file, the host writes it, [`Publish`] checks, hashes and publishes it, [`Folder::retain`]
-//! deletes what is in excess. A takeover: [`Find`], or [`Folder::newest_good`] and [`Verify`], give the newest good one. A start:
+//! deletes what is in excess. A takeover: [`Find`] gives the newest good one. A start:
 //! [`Folder::clean`], then [`Verify`] for each of [`Folder::list`].
 //!
 //! The newest is the highest `n`, never by the clock. A published backup is an archive with its manifest; what a crash leaves of any other
 //! is recognised by its name. Files with any other name are foreign: never read, never touched.
 //!
 //! Large files are read in slices, by jobs that a file worker or `poll` steps on: each step hashes at most its budget and makes at most one
-//! sync. Knows no clock (UTC is an argument), thread or lock. Called by `runtime`, with no lock held, one call at a time for a folder.
+//! sync. Knows no clock (UTC is an argument), thread or lock. Called by `runtime`: what changes a folder, one call at a time and with no lock
+//! held; what only reads it, beside that, and a look or a search with the checks of its server locked.
 
 use std::fs;
 use std::io;
@@ -30,7 +31,7 @@ pub use check::{Checked, Checks, Condition, Flaw};
 pub use name::Name;
 pub use publish::{Publish, Published};
 pub use retain::Removed;
-pub use verify::{Choice, Find, Pick, Verified, Verify};
+pub use verify::{Choice, Find, Verified, Verify};
 
 use manifest::Manifest;
 use name::{Known, LAST_NUMBER};
@@ -81,18 +82,12 @@ pub struct Backup {
 /// A file that was passed over, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
+    /// The number of the backup.
+    pub number: u64,
     /// The file.
     pub path: PathBuf,
     /// Why.
     pub flaw: Flaw,
-}
-
-impl Skipped {
-    /// The number of the backup.
-    pub fn number(&self) -> u64 {
-        let name = self.path.file_name().and_then(|name| name.to_str());
-        name.and_then(Known::parse).map_or(0, Known::number)
-    }
 }
 
 /// The backups of one server. Holds no file open; any number may be made.

@@ -42,13 +42,7 @@ impl Log for Bridge {
 
     fn log(&self, record: &Record<'_>) {
         let Some(host) = current() else { return };
-        let held = HELD.with_borrow_mut(|held| {
-            let lines = held.as_mut()?;
-            let text = record.args().to_string();
-            lines.push(Line { level: record.level(), target: record.target().to_owned(), text });
-            Some(())
-        });
-        if held.is_some() {
+        if keeps_back(record) {
             return;
         }
         if LOGGING.replace(true) {
@@ -70,6 +64,18 @@ impl Log for Bridge {
     }
 
     fn flush(&self) {}
+}
+
+/// Whether this line waits. One that can't be kept, on a thread that is ending, is said at once.
+fn keeps_back(record: &Record<'_>) -> bool {
+    let waits = HELD.try_with(|held| held.try_borrow().is_ok_and(|lines| lines.is_some()));
+    if waits != Ok(true) {
+        return false;
+    }
+    // Made with the list given back: what shows itself here may log, too.
+    let line = Line { level: record.level(), target: record.target().to_owned(), text: record.args().to_string() };
+    let kept = HELD.try_with(|held| held.try_borrow_mut().ok()?.as_mut().map(|lines| lines.push(line)));
+    kept.ok().flatten().is_some()
 }
 
 /// Sets the bridge up; once in a process, later calls do nothing.
@@ -143,11 +149,56 @@ fn line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
+    use parking_lot::Mutex;
+
     use super::*;
+    use crate::runtime::Begin;
 
     #[test]
     fn a_line_is_one_line_and_bounded() {
         assert_eq!(line("a\nb\0c\u{7f}"), "a\\nb\\u{0}c\\u{7f}");
         assert!(line(&"ä".repeat(4000)).len() <= LINE_MAX);
+    }
+
+    /// Logs while it is shown.
+    struct Talkative;
+
+    impl fmt::Display for Talkative {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Bridge.log(&Record::builder().level(Level::Info).args(format_args!("inner")).build());
+            f.write_str("outer")
+        }
+    }
+
+    #[derive(Default)]
+    struct Listening(Mutex<Vec<String>>);
+
+    impl Host for Listening {
+        fn event(&self, _: &Entry, _: &Words) {}
+        fn begin(&self, _: Begin) {}
+        fn wake(&self, _: u64) {}
+        fn log_level(&self) -> LevelFilter {
+            LevelFilter::Info
+        }
+        fn log(&self, _: Level, _: &str, text: &str) {
+            self.0.lock().push(text.to_owned());
+        }
+        fn is_calling_back(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn what_logs_while_its_line_is_held_back_is_held_back_before_it() {
+        install();
+        let host = Arc::new(Listening::default());
+        let _entered = enter(Arc::clone(&host) as Arc<dyn Host>);
+        let held = hold_back();
+        Bridge.log(&Record::builder().level(Level::Info).args(format_args!("{Talkative}")).build());
+        assert_eq!(*host.0.lock(), [""; 0]);
+        drop(held);
+        assert_eq!(*host.0.lock(), ["inner", "outer"]);
     }
 }

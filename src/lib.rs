@@ -25,7 +25,7 @@
 //! | [`diagnostics`] | the `log` facade, bridged to the host | be called with a lock held |
 //! | [`state`] | the state directory: lock, durable state, kept configuration and tokens in two generations each | be called with the core's lock held |
 //! | [`recordings`] | writes the recordings parameter into a settings text | files; any byte but the one line |
-//! | [`backup`] | the settings backups on disk: publish, verify, retain | clocks; be called with a lock held |
+//! | [`backup`] | the settings backups on disk: publish, verify, retain | clocks; be called with a lock held, but for the checks of its server in a look or a search |
 //! | [`secret`] | credentials and tokens in memory: copied once, wiped | show, write or copy them in passing |
 //! | [`handle`], [`time`], [`error`] | checked handles, instants, the one error | know anything of the rest |
 //!

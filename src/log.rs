@@ -6,12 +6,12 @@ pub mod store;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use vms_failover_abi as abi;
 
 use crate::engine::output::{Archive, Block, Cause, Note, Output, What};
 use crate::engine::policy::ServerKey;
-use crate::state::document::Accepted;
+use crate::state::document::{self, Accepted};
 use crate::time::{Mono, SECOND_NS, Span, utc};
 
 /// Entries of one server a minute that change nothing; what comes beyond is counted, not written (header, rule 14).
@@ -102,27 +102,25 @@ impl Entry {
     /// Puts it into words.
     pub fn words(&self) -> Words {
         let draft = self.draft();
-        let mut entry = Map::new();
-        entry.insert("seq".into(), self.seq.into());
-        entry.insert("utc".into(), utc(self.utc_ms).into());
-        entry.insert("severity".into(), severity_name(draft.severity).into());
-        entry.insert("code".into(), draft.code.into());
-        entry.insert("text".into(), draft.text.clone().into());
+        let severity = severity_name(draft.severity);
+        let mut entry = json!({
+            "seq": self.seq, "utc": utc(self.utc_ms), "severity": severity, "code": draft.code, "text": draft.text
+        });
         if let Some(server) = &self.server {
-            entry.insert("server".into(), server.id.as_ref().into());
+            entry["server"] = server.id.as_ref().into();
         }
         if !draft.details.is_null() {
-            entry.insert("details".into(), draft.details);
+            entry["details"] = draft.details;
         }
         if let Subject::Engine(output, _) = &self.subject {
             if let Some(actor) = &output.actor {
-                entry.insert("actor".into(), actor.name().into());
+                entry["actor"] = actor.name().into();
             }
             if let Some(request) = output.request {
-                entry.insert("request".into(), request.into());
+                entry["request"] = request.into();
             }
         }
-        Words { kind: draft.kind, severity: draft.severity, text: draft.text, json: Value::Object(entry).to_string() }
+        Words { kind: draft.kind, severity: draft.severity, text: draft.text, json: entry.to_string() }
     }
 
     fn draft(&self) -> Draft {
@@ -187,14 +185,15 @@ fn note(severity: u32, code: &'static str, text: String, details: Value) -> Draf
 }
 
 fn accepted_words(accepted: &Accepted) -> Draft {
+    let of_one = |call: &document::Call| json!({ "request": call.request, "server": call.server });
     let (call, details) = match accepted {
-        Accepted::Takeover(call) => ("takeover", json!({ "request": call.request, "server": call.server })),
-        Accepted::Restore(call) => ("restore", json!({ "request": call.request, "server": call.server })),
-        Accepted::Cancel(call) => ("cancel", json!({ "request": call.request, "server": call.server })),
-        Accepted::Backup(call) => ("backup", json!({ "request": call.request, "server": call.server })),
+        Accepted::Takeover(call) => ("takeover", of_one(call)),
+        Accepted::Restore(call) => ("restore", of_one(call)),
+        Accepted::Cancel(call) => ("cancel", of_one(call)),
+        Accepted::Backup(call) => ("backup", of_one(call)),
         Accepted::BackupAll { request, .. } => ("backup", json!({ "request": request })),
-        Accepted::Authorize(call) => ("authorize", json!({ "request": call.request, "server": call.server })),
-        Accepted::Deauthorize(call) => ("deauthorize", json!({ "request": call.request, "server": call.server })),
+        Accepted::Authorize(call) => ("authorize", of_one(call)),
+        Accepted::Deauthorize(call) => ("deauthorize", of_one(call)),
         Accepted::JoinCluster { request, .. } => ("join_cluster", json!({ "request": request })),
         Accepted::Cluster { joined, .. } => ("cluster", json!({ "joined": joined })),
         Accepted::Complete { op, .. } => ("complete", json!({ "op": op })),
@@ -233,12 +232,6 @@ fn draft(what: &What, named: Option<&Named>, at: Mono) -> Draft {
             text: format!("takeover state changed from {} to {} ({reason})", from.name(), to.name()),
             details: json!({ "from": from.name(), "to": to.name(), "reason": reason }),
         },
-        What::Begin(operation) => note(
-            abi::VMSF_SEVERITY_DEBUG,
-            "begin",
-            format!("the host is asked for the {}", operation.kind.name()),
-            json!({ "op": operation.id, "operation": operation.kind.name() }),
-        ),
         What::Completed { op, kind, outcome, error } => {
             let mut details = json!({ "op": op, "operation": kind.name(), "outcome": outcome.name() });
             let mut text = format!("the {} ended: {}", kind.name(), outcome.name());
@@ -274,8 +267,8 @@ fn draft(what: &What, named: Option<&Named>, at: Mono) -> Draft {
             let text = format!("this failover server {now}");
             note(abi::VMSF_SEVERITY_INFO, "cluster", text, json!({ "joined": joined }))
         }
-        // Never an entry: what comes of it is.
-        What::Files(_) => note(abi::VMSF_SEVERITY_DEBUG, "files", "work on backup files".to_owned(), Value::Null),
+        // Never an entry: `runtime` runs them as errands, and what comes of that is one.
+        What::Begin(_) | What::Files(_) => note(abi::VMSF_SEVERITY_DEBUG, "errand", String::new(), Value::Null),
         What::Alarm { code, cause } => {
             let (text, details) = alarm_words(code.code(), cause, named);
             Draft { kind: abi::VMSF_EVENT_ALARM, severity: abi::VMSF_SEVERITY_ALARM, code: code.code(), text, details }

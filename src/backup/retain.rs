@@ -23,11 +23,11 @@ pub struct Removed {
 }
 
 impl Removed {
-    fn remove(&mut self, path: PathBuf) -> bool {
+    fn remove(&mut self, number: u64, path: PathBuf) -> bool {
         match disk::remove(&path) {
             Ok(()) => self.paths.push(path),
             Err(error) => {
-                self.failed.push(Skipped { path, flaw: Flaw::Unreadable(error.text) });
+                self.failed.push(Skipped { number, path, flaw: Flaw::Unreadable(error.text) });
                 return false;
             }
         }
@@ -53,7 +53,7 @@ impl Folder {
             };
             let path = self.path().join(known.file_name());
             if leftover && keep != Some(&path) {
-                removed.remove(path);
+                removed.remove(known.number(), path);
             }
         }
         Ok(removed)
@@ -71,7 +71,7 @@ impl Folder {
         let mut removed = Removed::default();
         let mut gone = Vec::new();
         for name in excess.iter().rev().take(DELETIONS_MAX) {
-            if removed.remove(self.archive(*name)) {
+            if removed.remove(name.number, self.archive(*name)) {
                 checks.forget(*name);
                 gone.push(*name);
             }
@@ -82,7 +82,7 @@ impl Folder {
             disk::sync_folder(self.path())?;
         }
         for name in gone {
-            removed.remove(self.manifest(name));
+            removed.remove(name.number, self.manifest(name));
         }
         Ok(removed)
     }

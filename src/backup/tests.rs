@@ -90,11 +90,7 @@ impl Place {
     }
 
     fn newest_good(&mut self) -> Option<u64> {
-        match self.find().pick {
-            Pick::Good(backup) => Some(backup.number),
-            Pick::None => None,
-            Pick::NeedsCheck(name) => panic!("{name:?} was left unchecked"),
-        }
+        self.find().newest.map(|backup| backup.number)
     }
 
     /// Every file with its content, by name; links and folders with what they are.

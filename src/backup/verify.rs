@@ -90,21 +90,18 @@ fn unreadable(error: Error) -> Flaw {
 /// What a takeover would use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// The newest one that may be good.
-    pub pick: Pick,
+    /// The newest one that is good, if there is one.
+    pub newest: Option<Backup>,
     /// Newer ones that are not, newest first: the alarm `backup_damaged`.
     pub skipped: Vec<Skipped>,
 }
 
-/// The answer in a [`Choice`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pick {
-    /// As at its last check, which was good.
-    Good(Backup),
-    /// Never hashed, or changed since: it must be verified first. An older good one is not taken instead, for it may be days older.
+/// What is known without hashing.
+enum Known {
+    Choice(Choice),
+    /// The newest one that may be good was never hashed, or changed since: it is verified first. An older good one is not taken instead, for
+    /// it may be days older.
     NeedsCheck(Name),
-    /// There is none.
-    None,
 }
 
 /// Finds the newest good backup, hashing in slices whatever is not as at its last check. It always ends: nothing is hashed twice.
@@ -125,7 +122,7 @@ impl Find {
         Find { folder, given_up: Vec::new(), verify: None }
     }
 
-    /// Hashes at most `budget` bytes; notes what it found in `checks`. The pick it ends with is never `NeedsCheck`.
+    /// Hashes at most `budget` bytes; notes what it found in `checks`.
     pub fn step(&mut self, budget: u64, checks: &mut Checks) -> Progress<Result<Choice, Error>> {
         let read_on = |verify: &Verify| !matches!(check::look(&self.folder, verify.name(), checks), Condition::Good(_));
         if let Some(verify) = self.verify.as_mut().filter(|verify| read_on(verify)) {
@@ -138,13 +135,14 @@ impl Find {
             self.take(name, verified, checks);
         }
         self.verify = None;
-        let choice = match self.folder.choose(checks, &self.given_up) {
-            Ok(choice) => choice,
-            Err(error) => return Progress::Done(Err(error)),
-        };
-        let Pick::NeedsCheck(name) = choice.pick else { return Progress::Done(Ok(choice)) };
-        self.verify = Some(Verify::new(self.folder.clone(), name));
-        Progress::More
+        match self.choose(checks) {
+            Ok(Known::Choice(choice)) => Progress::Done(Ok(choice)),
+            Ok(Known::NeedsCheck(name)) => {
+                self.verify = Some(Verify::new(self.folder.clone(), name));
+                Progress::More
+            }
+            Err(error) => Progress::Done(Err(error)),
+        }
     }
 
     fn take(&mut self, name: Name, verified: Verified, checks: &mut Checks) {
@@ -159,29 +157,22 @@ impl Find {
             Verified::Not(flaw) => self.given_up.push((name, flaw)),
         }
     }
-}
 
-impl Folder {
-    /// The newest good backup by what is known of each without hashing.
-    pub fn newest_good(&self, checks: &Checks) -> Result<Choice, Error> {
-        self.choose(checks, &[])
-    }
-
-    fn choose(&self, checks: &Checks, given_up: &[(Name, Flaw)]) -> Result<Choice, Error> {
+    fn choose(&self, checks: &Checks) -> Result<Known, Error> {
         let mut skipped = Vec::new();
-        for name in self.list()? {
-            let earlier = || given_up.iter().find(|(other, _)| *other == name).map(|(_, flaw)| flaw.clone());
-            let flaw = match check::look(self, name, checks) {
-                Condition::Good(backup) => return Ok(Choice { pick: Pick::Good(backup), skipped }),
+        for name in self.folder.list()? {
+            let earlier = || self.given_up.iter().find(|(other, _)| *other == name).map(|(_, flaw)| flaw.clone());
+            let flaw = match check::look(&self.folder, name, checks) {
+                Condition::Good(backup) => return Ok(Known::Choice(Choice { newest: Some(backup), skipped })),
                 Condition::Flawed(flaw) => flaw,
                 Condition::Gone => continue,
                 Condition::Unchecked(_) => match earlier() {
                     Some(flaw) => flaw,
-                    None => return Ok(Choice { pick: Pick::NeedsCheck(name), skipped }),
+                    None => return Ok(Known::NeedsCheck(name)),
                 },
             };
-            skipped.push(Skipped { path: self.archive(name), flaw });
+            skipped.push(Skipped { number: name.number, path: self.folder.archive(name), flaw });
         }
-        Ok(Choice { pick: Pick::None, skipped })
+        Ok(Known::Choice(Choice { newest: None, skipped }))
     }
 }

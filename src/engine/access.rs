@@ -42,27 +42,21 @@ impl Engine {
             _ => return self.cluster_is(true, (Some(operation.actor.clone()), operation.request), out),
         };
         let Some(key) = operation.server else { return };
-        let Some(server) = self.get_mut(key) else { return };
-        let was = std::mem::replace(&mut server.access, by);
-        out.push(operation.says(What::Access { by, was }));
-        self.unsettled.mark(key);
+        self.set_access(key, by, (Some(operation.actor.clone()), operation.request), out);
     }
 
-    /// The host cannot revoke tokens: it is only forgotten here.
-    pub(super) fn forget_access(&mut self, key: ServerKey, by: (Option<Actor>, Option<u64>), out: &mut Vec<Output>) {
-        let Some(server) = self.get_mut(key) else { return };
-        let was = server.access.take();
-        let (actor, request) = by;
-        out.push(Output { server: Some(key), actor, request, what: What::Access { by: None, was } });
-        self.unsettled.mark(key);
-    }
-
-    /// There is this token for the server, whatever was thought before.
-    pub(super) fn token_is(&mut self, key: ServerKey, by: Option<u64>, out: &mut Vec<Output>) {
+    /// There is this token for the server, known by the operation that brought it, or none. Said where that is news, and to whoever asked for it.
+    pub(super) fn set_access(
+        &mut self,
+        key: ServerKey,
+        by: Option<u64>,
+        (actor, request): (Option<Actor>, Option<u64>),
+        out: &mut Vec<Output>,
+    ) {
         let Some(server) = self.get_mut(key) else { return };
         let was = std::mem::replace(&mut server.access, by);
-        if was != by {
-            out.push(Output::plain(Some(key), What::Access { by, was }));
+        if was != by || request.is_some() {
+            out.push(Output { server: Some(key), actor, request, what: What::Access { by, was } });
             self.unsettled.mark(key);
         }
     }

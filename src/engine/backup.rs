@@ -360,9 +360,9 @@ impl Engine {
         Some((now + Span(until)).min(now + CLOCK_CHECK))
     }
 
-    /// The date of the last daily run, in days since 1970; at first that before which none was due.
-    pub fn last_daily_date(&self) -> Option<i64> {
-        self.daily.date
+    /// The dates that the clock is counted from: of the last daily run and of the last daily hashing, in days since 1970.
+    pub fn daily_dates(&self) -> [Option<i64>; 2] {
+        [self.daily.date, self.daily.hashed]
     }
 
     /// When the next daily run is due, in ms since 1970.

@@ -205,17 +205,19 @@ impl Engine {
         self.planned = None;
         self.timers.clear();
         (self.examined, self.found, self.look_again_at) = (None, None, None);
-        self.resume(None, now, out);
+        let mut begun = self.operations_by_server();
+        self.resume(begun.remove(&None).unwrap_or_default(), now, out);
         for key in self.keys_in_order() {
             let never_seen_at = now + self.policy.timeouts.connected;
             if let Some(server) = self.get_mut(key) {
                 server.health.start(now);
                 server.never_seen_at = Some(never_seen_at);
             }
-            let backup = self.operation_of(key).filter(|operation| operation.kind == OperationKind::Backup);
-            let resumed = backup.map(|operation| operation.id);
+            let mine = begun.remove(&Some(key)).unwrap_or_default();
+            let resumed = mine.iter().copied().find(|op| self.is_backup(*op));
             out.push(Output::plain(Some(key), What::Files(Ask::TidyUp { resumed })));
-            self.resume(Some(key), now, out);
+            self.resume(mine, now, out);
+            self.delay_anew(key, now);
             self.touch(key);
         }
     }
@@ -242,7 +244,7 @@ impl Engine {
         match input {
             Input::Event { server, kind, at } => self.event(now, server, kind, at, out),
             Input::EventsLost { server, at } => self.events_lost(now, server, at, out),
-            Input::Token { server, by } => self.token_is(server, by, out),
+            Input::Token { server, by } => self.set_access(server, by, (None, None), out),
             Input::Surveyed { server, survey, found } => self.surveyed(now, server, survey, found, out),
             Input::Prepared { op, result } => self.prepared(now, op, result, out),
             Input::Published { op, result } => self.published(now, op, result, out),
@@ -406,7 +408,7 @@ impl Engine {
                 self.begin_access(now, OperationKind::Authorize, Some(server), behind, out);
             }
             Command::Deauthorize { server, .. } if !self.policy.host_revokes => {
-                self.forget_access(server, (actor, request), out);
+                self.set_access(server, None, (actor, request), out);
             }
             Command::Deauthorize { server, actor, request } => {
                 let behind = (actor, request, With::Nothing);
@@ -442,7 +444,7 @@ impl Engine {
         let turned_on = policy.automatic_takeover && !self.policy.automatic_takeover;
         for key in self.keys_missing_in(&policy) {
             self.leave_queue(key, "removed", None, None, out);
-            self.token_is(key, None, out);
+            self.set_access(key, None, (None, None), out);
             self.end_all(key, out);
             self.timers.disarm(key);
             self.servers[key.index()] = None;
@@ -469,7 +471,7 @@ impl Engine {
     /// Host or port changed: what is known of the old machine says nothing of the new one.
     fn become_another_machine(&mut self, now: Mono, key: ServerKey, out: &mut Vec<Output>) {
         self.leave_queue(key, "readdressed", None, None, out);
-        self.token_is(key, None, out);
+        self.set_access(key, None, (None, None), out);
         let never_seen_at = now + self.policy.timeouts.connected;
         let Some(server) = self.get_mut(key) else { return };
         let from = server.health.phase();

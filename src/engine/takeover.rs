@@ -3,7 +3,7 @@
 //! Never begins anything outside `settle` (which gives the free slot) and `resume` (which repeats what was begun before a stop).
 //! Called by `engine` alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -394,7 +394,7 @@ impl Engine {
 
     /// A takeover goes before whatever else the host does for the server.
     fn supersede_for(&mut self, now: Mono, key: ServerKey, out: &mut Vec<Output>) {
-        let Some(Operation { id, kind, stage, .. }) = self.operation_of(key) else { return };
+        let Some(&Operation { id, kind, stage, .. }) = self.operation_of(key) else { return };
         if stage == Stage::Asked {
             self.remember_given_up(id, Some(key), false);
             out.push(Output::plain(Some(key), What::OperationOver { op: id, kind, reason: "superseded" }));
@@ -411,12 +411,23 @@ impl Engine {
         }
     }
 
-    /// At a start: what was begun is begun again under the same id, delays run anew. None stands for the cluster.
-    pub(super) fn resume(&mut self, key: Option<ServerKey>, now: Mono, out: &mut Vec<Output>) {
-        let mine = self.operations.values().filter(|operation| operation.server == key);
-        let mine: Vec<u64> = mine.map(|operation| operation.id).collect();
-        mine.into_iter().for_each(|op| self.resume_operation(op, now, out));
-        let Some(Server { takeover, .. }) = key.and_then(|key| self.get_mut(key)) else { return };
+    /// The operations of each server; None stands for the cluster. A start looks at every server, so it sorts them once.
+    pub(super) fn operations_by_server(&self) -> BTreeMap<Option<ServerKey>, Vec<u64>> {
+        let mut by_server: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+        for operation in self.operations.values() {
+            by_server.entry(operation.server).or_default().push(operation.id);
+        }
+        by_server
+    }
+
+    /// At a start: what was begun is begun again under the same id.
+    pub(super) fn resume(&mut self, operations: Vec<u64>, now: Mono, out: &mut Vec<Output>) {
+        operations.into_iter().for_each(|op| self.resume_operation(op, now, out));
+    }
+
+    /// At a start: delays run anew.
+    pub(super) fn delay_anew(&mut self, key: ServerKey, now: Mono) {
+        let Some(Server { takeover, .. }) = self.get_mut(key) else { return };
         takeover.stability = Stability::Broken;
         takeover.not_before = (takeover.state == TakeoverState::Queued && takeover.attempt > 0)
             .then(|| now + retry_delay(takeover.attempt));

@@ -131,7 +131,7 @@ impl Engine {
             attempt,
             not_before: not_before.filter(|_| self.running),
             waits_for_operator: takeover.hold.is_some(),
-            operation: self.operation_of(key),
+            operation: self.operation_of(key).cloned(),
             way_back: match takeover.stability {
                 _ if !takeover.seen_down => WayBack::NeverDown,
                 Stability::Broken => WayBack::Down,
@@ -148,8 +148,8 @@ impl Engine {
     }
 
     /// What the host, or the file worker, does for this server now: one thing at a time.
-    pub(super) fn operation_of(&self, key: ServerKey) -> Option<Operation> {
-        self.operations.values().find(|operation| operation.server == Some(key)).cloned()
+    pub(super) fn operation_of(&self, key: ServerKey) -> Option<&Operation> {
+        self.operations.values().find(|operation| operation.server == Some(key))
     }
 
     /// The host makes this failover server part of the cluster.

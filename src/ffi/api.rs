@@ -66,6 +66,8 @@ pub static API: abi::vmsf_api = abi::vmsf_api {
 const ACTOR_MAX: usize = 256;
 /// Instead of a handle, where a member has that.
 const ALL_SERVERS: vmsf_server = 0;
+/// Of a call that nothing follows from which could name it.
+const NO_REQUEST: u64 = 0;
 /// The management server's port in the product.
 const MANAGEMENT_PORT: u64 = 443;
 
@@ -460,12 +462,9 @@ unsafe fn put_request(req: *mut u64, request: u64) -> Result<(), Error> {
 }
 
 unsafe extern "C" fn cancel(p: vmsf_plugin, s: vmsf_server, json: *const c_char, len: usize) -> vmsf_result {
-    guard::call(Class::AnyThread, p, |instance| {
-        instance.runtime.check_server(s)?;
-        // SAFETY: the host vouches for it (rule 3).
-        let actor = unsafe { read_actor(json, len) }?;
-        instance.runtime.cancel(s, actor)
-    })
+    let cancel = |instance: &Instance, actor| instance.runtime.cancel(s, actor).map(|()| NO_REQUEST);
+    // SAFETY: the host vouches for its arguments (rule 3); it wants no request id.
+    unsafe { operate(p, Some(s), json, len, std::ptr::null_mut(), cancel) }
 }
 
 unsafe extern "C" fn complete(

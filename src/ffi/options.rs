@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use vms_failover_abi as abi;
 
 use super::host::HostTable;
@@ -22,8 +22,8 @@ use crate::runtime::{Kept, Numbers, Performs, Runtime};
 use crate::state::document::Document;
 use crate::state::{Durability, Store};
 
-const OPERATIONS: [&str; 8] =
-    ["takeover", "restore", "backup", "authorize", "deauthorize", "join_cluster", "probe", "drill"];
+/// Operations that a host may name, and that this version never begins.
+const NOT_YET: [&str; 2] = ["probe", "drill"];
 const REQUIRED_OPERATIONS: [&str; 2] = ["takeover", "restore"];
 
 #[derive(Deserialize)]
@@ -126,11 +126,11 @@ fn keep_what_is_taken_over(
     document: &Document,
     first_words: &mut Vec<Subject>,
 ) -> Result<Vec<String>, Rejected> {
-    let (mut kept, mut leaving) = (false, Vec::new());
+    let (mut stay, mut leaving) = (Vec::new(), Vec::new());
     for id in document.memory.undroppable() {
-        let new = config.monitored_servers.iter_mut().find(|server| server.id == *id);
+        let new = config.monitored_servers.iter().find(|server| server.id == *id);
         let address = document.addresses.get(id).map(|(host, port)| (host, *port));
-        if new.as_ref().is_some_and(|new| address.is_none_or(|address| address == (&new.host, new.port))) {
+        if new.is_some_and(|new| address.is_none_or(|address| address == (&new.host, new.port))) {
             continue;
         }
         // Where the configuration before is damaged, nobody knows its settings; forgetting the takeover would be worse than asking.
@@ -141,22 +141,18 @@ fn keep_what_is_taken_over(
             );
             Error::new(abi::VMSF_ERR_STATE_DAMAGED, text)
         })?;
-        match new {
-            Some(new) => *new = old.clone(),
-            None => {
-                config.monitored_servers.push(old.clone());
-                leaving.push(id.clone());
-            }
+        if new.is_some() {
+            stay.push(old)
+        } else {
+            leaving.push(old)
         }
-        kept = true;
         first_words.push(Subject::ConfigKept(id.clone()));
     }
-    if kept {
+    if !(stay.is_empty() && leaving.is_empty()) {
         // Both were checked alone; together they may still name a machine twice.
-        let together = serde_json::from_str(&config.to_json()).unwrap_or_default();
-        *config = Config::check(&together).map_err(Rejected::Faults)?;
+        *config = config.edited(&json!({ "change": stay, "add": leaving })).map_err(Rejected::Faults)?;
     }
-    Ok(leaving)
+    Ok(leaving.into_iter().map(|server| server.id.clone()).collect())
 }
 
 /// Names the running boot of the machine, where the system has a name for it.
@@ -190,8 +186,9 @@ fn performs(operations: Option<&[String]>) -> Performs {
 
 fn check_operations(operations: &[String]) -> Result<(), Error> {
     let invalid = |text: String| Err(Error::new(abi::VMSF_ERR_INVALID, format!("options: operations: {text}")));
-    if let Some(unknown) = operations.iter().find(|name| !OPERATIONS.contains(&name.as_str())) {
-        return invalid(format!("'{unknown}' is none of {}", OPERATIONS.join(", ")));
+    let all: Vec<&str> = OperationKind::ALL.iter().map(|kind| kind.name()).chain(NOT_YET).collect();
+    if let Some(unknown) = operations.iter().find(|name| !all.contains(&name.as_str())) {
+        return invalid(format!("'{unknown}' is none of {}", all.join(", ")));
     }
     match REQUIRED_OPERATIONS.iter().find(|name| !operations.iter().any(|known| known == *name)) {
         Some(missing) => invalid(format!("'{missing}' is missing: a host that cannot do it cannot use this plugin")),

@@ -20,8 +20,6 @@ pub const JSON_MAX: usize = 64 * 1024;
 pub const INI_MAX: usize = 64 * 1024;
 /// Longest id, in bytes.
 pub const ID_MAX: usize = 64;
-/// Longest secret, in bytes.
-pub const SECRET_MAX: usize = secret::MAX;
 
 /// The text at `text`, `len` bytes; NULL with 0 is empty.
 ///
@@ -78,7 +76,7 @@ pub fn check_room(what: &str, buf: *mut c_char, cap: usize) -> Result<(), Error>
 /// `secret` is NULL, or `len` bytes are readable there until this returns.
 pub unsafe fn read_secret(secret: *const u8, len: usize) -> Result<Option<Secret>, Error> {
     // SAFETY: the caller vouches for it (rule 3).
-    let bytes = unsafe { read_bytes("the secret", secret.cast(), len, SECRET_MAX) }?;
+    let bytes = unsafe { read_bytes("the secret", secret.cast(), len, secret::MAX) }?;
     if bytes.is_empty() { Ok(None) } else { Secret::copied(bytes).map(Some) }
 }
 
@@ -141,6 +139,7 @@ pub unsafe fn put<T>(what: &str, out: *mut T, value: T) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ffi::tests::freed::{MARK, holding_the_mark};
 
     fn write_into(text: &str, cap: usize) -> (Result<(), Error>, usize, Vec<u8>) {
         let mut buf = vec![b'x'; cap];
@@ -173,21 +172,23 @@ mod tests {
 
     #[test]
     fn a_secret_in_is_checked_and_copied_once() {
-        let bytes = [7; SECRET_MAX + 1];
+        let bytes = [7; secret::MAX + 1];
         let read = |secret: *const u8, len| {
             // SAFETY: NULL, or at least `len` bytes are there (rule 3).
             let secret = unsafe { read_secret(secret, len) };
             secret.map(|secret| secret.map(|secret| secret.len())).map_err(|error| error.code)
         };
         assert_eq!(read(bytes.as_ptr(), 1), Ok(Some(1)));
-        assert_eq!(read(bytes.as_ptr(), SECRET_MAX), Ok(Some(SECRET_MAX)));
-        assert_eq!(read(bytes.as_ptr(), SECRET_MAX + 1), Err(abi::VMSF_ERR_LIMIT));
+        assert_eq!(read(bytes.as_ptr(), secret::MAX), Ok(Some(secret::MAX)));
+        assert_eq!(read(bytes.as_ptr(), secret::MAX + 1), Err(abi::VMSF_ERR_LIMIT));
         assert_eq!((read(bytes.as_ptr(), 0), read(std::ptr::null(), 0)), (Ok(None), Ok(None)));
         assert_eq!(read(std::ptr::null(), 1), Err(abi::VMSF_ERR_INVALID));
         // SAFETY: the bytes are there (rule 3).
-        let copy = unsafe { read_secret(bytes.as_ptr(), 9) }.unwrap().unwrap();
-        assert_eq!(copy.as_bytes(), &bytes[..9]);
-        assert_ne!(copy.as_bytes().as_ptr(), bytes.as_ptr());
+        let (left, copy) = holding_the_mark(|| unsafe { read_secret(MARK.as_ptr(), MARK.len()) });
+        let copy = copy.unwrap().unwrap();
+        assert_eq!(left, 0, "on its way here it was nowhere else");
+        assert_eq!(copy.as_bytes(), MARK);
+        assert_ne!(copy.as_bytes().as_ptr(), MARK.as_ptr());
     }
 
     #[test]

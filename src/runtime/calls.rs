@@ -62,10 +62,9 @@ impl Runtime {
         credentials: Option<Secret>,
     ) -> Result<u64, Error> {
         self.performs(OperationKind::Authorize)?;
-        let mut credentials = credentials;
         self.command(|core| {
             let (server, request) = (self.key(server)?, core.new_id());
-            core.secrets.keep_credentials(request, credentials.take());
+            core.secrets.keep_credentials(request, credentials);
             Ok(Command::Authorize { server, actor, request })
         })
     }
@@ -87,10 +86,9 @@ impl Runtime {
         credentials: Option<Secret>,
     ) -> Result<u64, Error> {
         self.performs(OperationKind::JoinCluster)?;
-        let mut credentials = credentials;
         self.command(|core| {
             let request = core.new_id();
-            core.secrets.keep_credentials(request, credentials.take());
+            core.secrets.keep_credentials(request, credentials);
             Ok(Command::JoinCluster { host, port, actor, request })
         })
     }

@@ -5,6 +5,8 @@
 
 mod calls;
 mod kept;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -240,11 +242,11 @@ impl Core {
                 self.take_mail(mailbox, now);
             }
         }
-        let date = self.engine.last_daily_date();
+        let dates = self.engine.daily_dates();
         let mut out = self.decide();
         self.engine.advance(now.mono, ran, &mut out);
         // What is counted from has to outlive this life, though nothing happens at it.
-        self.version += u64::from(self.engine.last_daily_date() != date);
+        self.version += u64::from(self.engine.daily_dates() != dates);
         self.record(out, now);
     }
 
@@ -486,7 +488,9 @@ impl Core {
         self.number(None, Subject::Configured { servers: all, added, removed }, now);
         for key in gone {
             self.limiter.forget(key);
-            self.errands.forget.extend(old.by_key(key).map(|entry| entry.named.handle));
+            if let Some(gone) = old.by_key(key).map(|entry| entry.named.handle) {
+                self.errands.forget(gone);
+            }
         }
         if moved {
             let all = self.servers.in_order().map(|entry| (entry.named.clone(), Ask::Survey { thorough: false }));

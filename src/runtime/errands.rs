@@ -32,7 +32,7 @@ pub struct Errands {
     /// Work on backup files.
     pub asks: Vec<(Named, Ask)>,
     /// Handles of servers that are gone.
-    pub forget: Vec<abi::vmsf_server>,
+    forget: Vec<abi::vmsf_server>,
     /// Work of the keeper of the tokens.
     calls: Vec<(u64, Keeping)>,
     /// What was posted to the keeper, by its tag.
@@ -88,6 +88,14 @@ pub enum SecretOf {
     Here(Secret),
     /// With the tokens on disk: of this server, brought by this operation.
     Token(Arc<str>, u64),
+}
+
+impl Errands {
+    /// A server is gone: the file worker forgets it, and what is still to be asked of it would only be remembered there for ever.
+    pub fn forget(&mut self, gone: abi::vmsf_server) {
+        self.asks.retain(|(whose, _)| whose.handle != gone);
+        self.forget.push(gone);
+    }
 }
 
 impl Secrets {
@@ -296,7 +304,7 @@ impl Core {
         let Some(server) = self.key_of(whose.handle) else { return };
         let survey = Survey {
             newest: survey.newest.as_ref().map(archive),
-            damaged: survey.damaged.iter().map(|skipped| (skipped.number(), skipped.flaw.text().to_owned())).collect(),
+            damaged: survey.damaged.iter().map(|skipped| (skipped.number, skipped.flaw.text().to_owned())).collect(),
             highest: survey.highest,
             error: survey.error.map(|error| error.text),
         };
@@ -400,10 +408,9 @@ impl Runtime {
             Ask::Publish { op, file } => {
                 Job::Publish { op, whose, folder, file: file.into(), utc_ms: self.clock.utc_ms(), keep }
             }
-            Ask::Discard { op } => {
-                self.files.cancel(op);
-                Job::Clean { whose, folder }
-            }
+            // Whoever is cancelled cleans up after itself.
+            Ask::Discard { op } if self.files.cancel(op) => return,
+            Ask::Discard { .. } => Job::Clean { whose, folder },
             Ask::Find => Job::Find { whose, folder },
             Ask::Survey { thorough } => Job::Survey { whose, folder, thorough, clean: false, resumed: None },
             Ask::TidyUp { resumed } => Job::Survey { whose, folder, thorough: false, clean: true, resumed },

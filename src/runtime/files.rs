@@ -49,9 +49,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The damaged backups that a [`Survey`] lists.
 const DAMAGED_MAX: usize = 16;
 
-/// What a [`Job::Call`] brings back.
-pub type Loaded = Secret;
-
 /// Something to be done. Whose it is says the handle: handles are never given twice, so a result is never taken for another server's.
 pub enum Job {
     /// Looks at all backups of a server without hashing and says what there is; then hashes whatever is not as at its last check, newest
@@ -115,7 +112,7 @@ pub enum Job {
         /// Comes back with the result.
         tag: u64,
         /// Made once, with no lock held.
-        call: Box<dyn FnOnce() -> Result<Option<Loaded>, Error> + Send>,
+        call: Box<dyn FnOnce() -> Result<Option<Secret>, Error> + Send>,
     },
 }
 
@@ -161,7 +158,7 @@ pub enum Done {
         /// Which.
         tag: u64,
         /// What it gave.
-        result: Result<Option<Loaded>, Error>,
+        result: Result<Option<Secret>, Error>,
     },
 }
 
@@ -178,7 +175,7 @@ impl fmt::Debug for Done {
                 write!(f, "Published {{ {op}, {}, {result:?}, {survey:?} }}", whose.id)
             }
             Done::Called { tag, result } => {
-                let length = result.as_ref().map(|loaded| loaded.as_ref().map(Loaded::len));
+                let length = result.as_ref().map(|loaded| loaded.as_ref().map(Secret::len));
                 write!(f, "Called {{ {tag}, {length:?} }}")
             }
         }
@@ -276,10 +273,12 @@ impl Files {
     }
 
     /// Gives up the Prepare or Publish of this operation, even one whose file was prepared long ago: no result comes any more, and its file is
-    /// removed. A backup that is published already stays; [`Done::Surveyed`] tells of it.
-    pub fn cancel(&self, op: u64) {
-        self.queue.lock().cancel(op);
+    /// removed. A backup that is published already stays; [`Done::Surveyed`] tells of it. False if nothing of it is known here: then its file, of
+    /// an earlier life, is for a [`Job::Clean`].
+    pub fn cancel(&self, op: u64) -> bool {
+        let known = self.queue.lock().cancel(op);
         self.rouse(Lane::Bulk);
+        known
     }
 
     /// Drops everything of a server that was removed or has another address: its jobs, the files of its operations, and its checks.

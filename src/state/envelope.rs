@@ -14,7 +14,7 @@ const GENERATION_MAX: u64 = (1 << 53) - 1;
 const HASH_DIGITS: usize = 64;
 const END: &[u8] = b"}\n";
 
-/// What an envelope says, and where in its text the payload stands.
+/// What an envelope says.
 pub struct Opened {
     /// Of the payload.
     pub schema: u32,

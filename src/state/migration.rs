@@ -8,21 +8,23 @@ pub fn from_1(mut state: Value) -> Result<Value, String> {
     put(&mut state, "/memory", "joined", json!(false))?;
     put(&mut state, "/memory", "runs", json!([]))?;
     put(&mut state, "/memory", "daily", json!({ "date": null, "hashed": null, "clock_jump": false }))?;
-    for server in list(&mut state, "/memory/servers")? {
-        put(server, "", "access", Value::Null)?;
-        put(server, "", "backups", json!({ "good": false, "highest": 0, "last": null }))?;
+    for server in items(&state, "/memory/servers")? {
+        put(&mut state, &server, "access", Value::Null)?;
+        put(&mut state, &server, "backups", json!({ "good": false, "highest": 0, "last": null }))?;
     }
-    for operation in list(&mut state, "/memory/operations")? {
-        put(operation, "", "with", json!("nothing"))?;
-        put(operation, "", "stage", json!("asked"))?;
+    for operation in items(&state, "/memory/operations")? {
+        put(&mut state, &operation, "with", json!("nothing"))?;
+        put(&mut state, &operation, "stage", json!("asked"))?;
     }
     put(&mut state, "", "unwanted_tokens", json!([]))?;
     put(&mut state, "", "leaving", json!([]))?;
     Ok(state)
 }
 
-fn list<'a>(state: &'a mut Value, pointer: &str) -> Result<&'a mut Vec<Value>, String> {
-    state.pointer_mut(pointer).and_then(Value::as_array_mut).ok_or_else(|| format!("{pointer} is no list"))
+/// The pointers to what is in a list.
+fn items(state: &Value, list: &str) -> Result<Vec<String>, String> {
+    let items = state.pointer(list).and_then(Value::as_array).ok_or_else(|| format!("{list} is no list"))?;
+    Ok((0..items.len()).map(|place| format!("{list}/{place}")).collect())
 }
 
 fn put(state: &mut Value, pointer: &str, key: &str, value: Value) -> Result<(), String> {
@@ -71,7 +73,9 @@ mod tests {
             (json!(null), "/memory"),
             (json!({ "memory": [] }), "/memory"),
             (json!({ "memory": {} }), "/memory/servers"),
+            (json!({ "memory": { "servers": [{}, 7], "operations": [] } }), "/memory/servers/1"),
             (json!({ "memory": { "servers": [], "operations": 1 } }), "/memory/operations"),
+            (json!({ "memory": { "servers": [], "operations": [[]] } }), "/memory/operations/0"),
         ] {
             assert!(from_1(broken.clone()).unwrap_err().starts_with(place), "{broken}");
         }

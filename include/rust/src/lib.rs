@@ -28,7 +28,8 @@
 //!       [control]   may block; the host serialises them per instance (an overlap gives VMSF_ERR_BUSY); not from a
 //!                   callback.
 //!       [poll]      one thread at a time; runs the callbacks; not from a callback.
-//!       [any-thread]       may overlap everything; never waits for the host, the worker or the disk.
+//!       [any-thread]       may overlap everything; never waits for the host, the worker or the disk (but for `log`,
+//!                          which MAY wait for the disk).
 //!       [any-thread, disk] the same, but MAY wait for one durable write, so that VMSF_OK means on disk.
 //!       [callback]  called by the plugin. `event` and `begin` come one at a time, in `seq` order, on one thread from
 //!                   start to stop (or inside poll), with no lock held; `log` and `log_level` come from any thread.
@@ -38,8 +39,10 @@
 //!     return within 10 ms; above 100 ms the alarm `host_slow` is raised. Threads of the plugin block all signals.
 //!  6. States: stopped, running, stopping, poisoned. `start` only in stopped; `stop` in any; `destroy` only once
 //!     stopped. While stopped, notify and whatever begins an operation give VMSF_ERR_STATE; configure, edit, cluster,
-//!     cancel, deauthorize (the host is asked at the next start) and reading work. A failed call changes nothing
-//!     (VMSF_ERR_TIMEOUT of `stop` excepted: it stays in force, call it again).
+//!     cancel, deauthorize (the host is asked at the next start) and reading work. A failed call changes nothing. The
+//!     exceptions: VMSF_ERR_TIMEOUT of `stop`, which stays in force, call it again; VMSF_ERR_BUSY of `notify` (rule 12);
+//!     VMSF_ERR_PANIC (rule 8); of `complete`, VMSF_ERR_NOT_FOUND for the first late answer (rule 9), and VMSF_ERR_LIMIT
+//!     or VMSF_ERR_INVALID for the token of an `authorize`, which fails by that (see there).
 //!  7. Errors. Every member gives a vmsf_result. `last_error` holds the text, for people, at most 4 KiB, per instance;
 //!     notify, TOO_SMALL, BUSY and HANDLE never set it, success does not clear it.
 //!  8. Panics never reach the host: the instance is poisoned, one last event VMSF_EVENT_POISONED is sent, and only
@@ -221,7 +224,9 @@ pub const VMSF_ERR_NOT_AUTHORIZED: vmsf_result = -19;
 pub const VMSF_ERR_NO_BACKUP: vmsf_result = -20;
 /// This failover server is not part of the cluster.
 pub const VMSF_ERR_NOT_IN_CLUSTER: vmsf_result = -21;
-/// Both generations of the state are damaged.
+/// A document of the state directory cannot be used: both generations are damaged, its content cannot be read or
+/// contradicts itself, or a newer plugin wrote it. Or a server is taken over that neither the configuration given nor the
+/// kept one brings. The document is left as it is; the text says what to do.
 pub const VMSF_ERR_STATE_DAMAGED: vmsf_result = -22;
 
 /// `vmsf_handshake.flags`, out: the image stays mapped after it was closed.
@@ -264,7 +269,8 @@ pub const VMSF_EVENT_COMPLETED: u32 = 7;
 pub const VMSF_EVENT_PROGRESS: u32 = 8;
 /// Event kind: a call made inside a callback is durable now.
 pub const VMSF_EVENT_ACCEPTED: u32 = 9;
-/// Event kind: a backup ended: published, or failed. The `completed` of its operation comes before it.
+/// Event kind: a backup ended: published, or failed. The `completed` of its operation comes before it; a backup that ended
+/// before its file was named has none, for the host was never asked.
 pub const VMSF_EVENT_BACKUP: u32 = 10;
 /// Event kind: the readiness of a server changed. (Not sent yet.)
 pub const VMSF_EVENT_READY: u32 = 11;
@@ -545,7 +551,7 @@ pub struct vmsf_api {
     /// [control]
     /// Memory: `host` and the options are copied; `ctx` is borrowed until `release`, not at all on failure.
     /// Errors: VMSF_ERR_CONFIG faults, VMSF_ERR_IO state directory, VMSF_ERR_BUSY state directory in use,
-    /// VMSF_ERR_STATE_DAMAGED.
+    /// VMSF_ERR_STATE_DAMAGED a document in it cannot be used.
     /// Since: major 1.
     pub create: unsafe extern "C" fn(
         host: *const vmsf_host,
@@ -555,16 +561,19 @@ pub struct vmsf_api {
         err: *mut c_char,
         err_cap: usize,
     ) -> vmsf_result,
-    /// Starts monitoring; starts the worker thread unless the host drives. Operations not answered before are begun
-    /// again with VMSF_OP_RESUMED; servers seen before begin in `unknown` with a deadline.
+    /// Starts monitoring; unless the host drives, starts three threads: the worker, which runs `event` and `begin`, and
+    /// two for files. Operations not answered before are begun again with VMSF_OP_RESUMED; servers seen before begin in
+    /// `unknown` with a deadline.
     /// [control]
     /// Errors: VMSF_ERR_STATE unless stopped, VMSF_ERR_INTERNAL no thread to be had.
     /// Since: major 1.
     pub start: unsafe extern "C" fn(p: vmsf_plugin) -> vmsf_result,
-    /// Stops monitoring: delivers what is queued, then joins the worker. No callback comes after it. Stopped already:
-    /// VMSF_OK.
+    /// Stops monitoring: delivers what is queued, then joins the threads. Waits for callbacks under way, those of
+    /// VMSF_EXT_SECRETS too, and for the piece of work that a thread for files has under way on the disk. No callback
+    /// comes after it. Stopped already: VMSF_OK.
     /// [control]
-    /// Errors: VMSF_ERR_TIMEOUT a callback did not return within `timeout_ms`; the stop stays in force, call it again.
+    /// Errors: VMSF_ERR_TIMEOUT a callback, or the disk, did not return within `timeout_ms`; the stop stays in force,
+    /// call it again.
     /// Since: major 1.
     pub stop: unsafe extern "C" fn(p: vmsf_plugin, timeout_ms: u32) -> vmsf_result,
     /// Ends the instance; its handles are stale from then on. Calls `release`.
@@ -665,6 +674,7 @@ pub struct vmsf_api {
     /// Log entries from `since_seq` on (0: the oldest kept), at most `max_entries`, at most 10,000:
     /// {"first_seq", "last_seq", "next_seq", "entries":[...]}. The next page begins at `next_seq`; there is none when that
     /// is above `last_seq`. The newest 1,024 entries come from memory; a page that begins further back is read from disk.
+    /// Also waits while entries are written.
     /// [any-thread]
     /// Memory: text out, rule 3.
     /// Errors: VMSF_ERR_TOO_SMALL, VMSF_ERR_IO an older page cannot be read.
@@ -777,9 +787,10 @@ pub struct vmsf_api {
     /// failed, taken over or not authorized when their turn comes. What the host writes is published as
     /// <backup_directory>/<server id>/<UTC>-<number>.backup with a manifest beside it. `*req` as for `takeover`.
     /// [any-thread, disk]
-    /// Errors: VMSF_ERR_NOT_IN_CLUSTER, VMSF_ERR_NOT_AUTHORIZED, VMSF_ERR_BUSY another operation of this server runs, or
-    /// all are being backed up already, VMSF_ERR_STATE it is being taken over or restored, or stopped,
-    /// VMSF_ERR_UNSUPPORTED not among the `operations` of create. VMSF_ERR_IO as for `cluster`.
+    /// Errors: VMSF_ERR_NOT_IN_CLUSTER, VMSF_ERR_NOT_AUTHORIZED, VMSF_ERR_BUSY another operation of this server runs; for
+    /// all: a run by hand is under way (a daily one is not in the way). VMSF_ERR_STATE it is being taken over, or about to
+    /// be, or restored, or stopped, VMSF_ERR_UNSUPPORTED not among the `operations` of create. VMSF_ERR_IO as for
+    /// `cluster`.
     /// Since: major 1.
     pub backup: unsafe extern "C" fn(
         p: vmsf_plugin,
@@ -842,9 +853,10 @@ pub struct vmsf_api {
     /// checked and published after its VMSF_OUTCOME_OK, and may still fail.
     /// [any-thread, disk]
     /// Memory: the secret is copied once; what is not kept is zeroized.
-    /// Errors: VMSF_ERR_NOT_FOUND no such operation runs: answered already, or given up. VMSF_ERR_INVALID outcome, or a
-    /// secret to anything but an `authorize`. VMSF_ERR_LIMIT the secret is too long: the operation has failed by that.
-    /// VMSF_ERR_STATE stopped. VMSF_ERR_IO not on disk: answer again.
+    /// Errors: VMSF_ERR_NOT_FOUND no such operation runs: answered already, or given up (rule 9). VMSF_ERR_INVALID
+    /// outcome, or a secret to anything but an `authorize`. VMSF_ERR_LIMIT a secret of more than 4 KiB, VMSF_ERR_INVALID
+    /// one that is NULL with a length: an `authorize` answered with VMSF_OUTCOME_OK has failed by that; any other answer
+    /// is not taken, answer again. VMSF_ERR_STATE stopped. VMSF_ERR_IO not on disk, so not taken: answer again.
     /// Since: major 1.
     pub complete: unsafe extern "C" fn(
         p: vmsf_plugin,

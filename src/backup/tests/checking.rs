@@ -6,23 +6,27 @@ use super::*;
 
 #[test]
 fn a_published_backup_is_not_read_again_while_it_is_as_it_was() {
-    let place = Place::with(3);
-    let choice = place.folder.newest_good(&place.checks).unwrap();
-    assert!(matches!(choice.pick, Pick::Good(backup) if backup.number == 3));
-    assert_eq!(choice.skipped, []);
+    let mut place = Place::with(3);
+    assert_eq!(found_by_hashing(&mut place), (Some(3), 0));
+    assert_eq!(place.find().skipped, []);
+}
+
+/// What a search finds, and how many bytes it hashes for that.
+fn found_by_hashing(place: &mut Place) -> (Option<u64>, u64) {
+    let before = counted().0;
+    (place.newest_good(), counted().0 - before)
 }
 
 #[test]
-fn what_was_never_checked_or_has_changed_needs_a_check_before_a_takeover() {
+fn what_was_never_checked_or_has_changed_is_hashed_before_a_takeover_and_no_older_one_taken_instead() {
     let mut place = Place::with(2);
-    let newest = place.name(2);
-    let pick = place.folder.newest_good(&Checks::default()).unwrap().pick;
-    assert_eq!(pick, Pick::NeedsCheck(newest), "after a start");
+    let newest = "archive 2".len() as u64;
+    place.checks.forget(place.name(2));
+    assert_eq!(found_by_hashing(&mut place), (Some(2), newest), "never checked");
     // The same bytes, written anew.
     damage(&place.archive(2), b"archive 2", 1);
-    assert_eq!(place.folder.newest_good(&place.checks).unwrap().pick, Pick::NeedsCheck(newest));
-    assert_eq!(place.newest_good(), Some(2));
-    assert!(matches!(place.folder.newest_good(&place.checks).unwrap().pick, Pick::Good(_)));
+    assert_eq!(found_by_hashing(&mut place), (Some(2), newest), "changed");
+    assert_eq!(found_by_hashing(&mut place), (Some(2), 0), "as at its last check");
 }
 
 #[test]
@@ -50,11 +54,12 @@ fn damage_of_each_kind_is_found_and_the_next_good_one_taken() {
         let mut place = Place::with(3);
         spoil(&place);
         let choice = place.find();
-        assert!(matches!(&choice.pick, Pick::Good(backup) if backup.number == 2), "{reason}: {choice:?}");
+        assert!(matches!(&choice.newest, Some(backup) if backup.number == 2), "{reason}: {choice:?}");
         assert_eq!(choice.skipped.len(), 1);
         assert_eq!(choice.skipped[0].path, place.archive(3));
         assert!(matches!(&choice.skipped[0].flaw, Flaw::Damaged(why) if why.contains(reason)), "{choice:?}");
-        assert_eq!(place.folder.newest_good(&place.checks).unwrap(), choice, "and is known from then on");
+        let before = counted().0;
+        assert_eq!((place.find(), counted().0), (choice, before), "and is known from then on");
     }
 }
 
@@ -67,8 +72,7 @@ fn every_flipped_byte_of_a_manifest_is_noticed_or_harmless() {
         flipped[at] ^= 1 << (at % 8);
         fs::write(place.manifest(2), &flipped).unwrap();
         place.checks = Checks::default();
-        let choice = place.find();
-        let Pick::Good(good) = choice.pick else { panic!("{at}") };
+        let Some(good) = place.find().newest else { panic!("{at}") };
         // White space, and the case of the server's id, say nothing.
         let same = serde_json::from_slice::<serde_json::Value>(&flipped).is_ok();
         assert!(good.number == 1 || (good.number == 2 && same), "byte {at}");
@@ -79,10 +83,9 @@ fn every_flipped_byte_of_a_manifest_is_noticed_or_harmless() {
 fn another_manifest_asks_for_another_check() {
     let mut place = Place::with(1);
     let text = fs::read_to_string(place.manifest(1)).unwrap();
-    let Pick::Good(good) = place.find().pick else { panic!() };
+    let good = place.find().newest.unwrap();
     fs::write(place.manifest(1), text.replace(&good.sha256, &"0".repeat(64))).unwrap();
-    assert_eq!(place.folder.newest_good(&place.checks).unwrap().pick, Pick::NeedsCheck(place.name(1)));
-    assert_eq!(place.newest_good(), None);
+    assert_eq!(found_by_hashing(&mut place), (None, good.size));
 }
 
 #[test]
@@ -105,7 +108,7 @@ fn a_search_ends_though_somebody_goes_on_writing() {
         damage(&place.archive(2), b"archive 2", age);
         if let Progress::Done(choice) = find.step(4, &mut place.checks) {
             let choice = choice.unwrap();
-            assert!(matches!(choice.pick, Pick::Good(backup) if backup.number == 1));
+            assert_eq!(choice.newest.map(|backup| backup.number), Some(1));
             assert!(matches!(choice.skipped[0].flaw, Flaw::Unreadable(_)));
             return;
         }
@@ -152,7 +155,7 @@ fn a_search_does_not_read_on_what_another_job_has_checked_meanwhile() {
     }
     let before = counted().0;
     let Progress::Done(choice) = find.step(1, &mut checks.clone()) else { panic!("it reads on") };
-    assert!(matches!(choice.unwrap().pick, Pick::Good(backup) if backup.number == 1));
+    assert_eq!(choice.unwrap().newest.map(|backup| backup.number), Some(1));
     assert_eq!(counted().0, before);
 }
 

@@ -45,7 +45,7 @@ fn after_a_crash_at_any_step_a_new_job_ends_with_the_same_one_backup() {
         assert_eq!(published.backup.number, 3, "{steps}");
         place.assert_only(&[1, 2, 3]);
         assert_eq!(place.newest_good(), Some(3));
-        assert_eq!(place.find().pick, Pick::Good(published.backup));
+        assert_eq!(place.find().newest, Some(published.backup));
     }
 }
 
@@ -78,7 +78,7 @@ fn an_archive_without_its_manifest_is_no_backup_but_is_kept() {
     place.folder.clean(None).unwrap();
     assert_eq!(place.numbers(), [1, 2]);
     let choice = place.find();
-    assert!(matches!(choice.pick, Pick::Good(backup) if backup.number == 1));
+    assert_eq!(choice.newest.map(|backup| backup.number), Some(1));
     assert_eq!(choice.skipped[0].path, place.archive(2));
     assert!(choice.skipped[0].flaw.text().contains("its manifest is not there"));
 }

@@ -140,7 +140,7 @@ fn an_operation_has_the_same_file_again_and_another_one_another() {
 #[test]
 fn no_folder_is_no_backup() {
     let mut place = Place::new(Syncing::All);
-    assert_eq!(place.find(), Choice { pick: Pick::None, skipped: Vec::new() });
+    assert_eq!(place.find(), Choice { newest: None, skipped: Vec::new() });
     assert_eq!(place.folder.clean(None).unwrap(), Removed::default());
     assert_eq!(place.folder.retain(1, &mut place.checks).unwrap(), Removed::default());
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_void};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use vms_failover_abi as abi;
 use zeroize::Zeroizing;
@@ -290,10 +291,17 @@ fn release_waits_for_a_call_and_none_comes_after_it() {
     std::thread::scope(|scope| {
         scope.spawn(|| secrets.remove("a").unwrap());
         is_inside.recv().unwrap();
-        let closing = scope.spawn(|| host.close());
-        assert_eq!(keeper.said(), [""; 0]);
+        let (closed, is_closed) = channel();
+        let host = &host;
+        scope.spawn(move || {
+            host.close();
+            closed.send(()).unwrap();
+        });
+        let early = is_closed.recv_timeout(Duration::from_millis(200));
+        // First of all, so that a close which did not wait fails the test and does not hang it.
         go_on.send(()).unwrap();
-        closing.join().unwrap();
+        assert_eq!(early, Err(RecvTimeoutError::Timeout));
+        is_closed.recv().unwrap();
     });
     assert_eq!(keeper.said(), ["remove a", "release"]);
     let secret = Secret::copied(MARK).unwrap();

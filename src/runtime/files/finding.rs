@@ -6,7 +6,7 @@
 use super::place::Place;
 use super::walk::Walk;
 use super::{DAMAGED_MAX, Done, Next, Slice, Survey};
-use crate::backup::{Choice, Find, Name, Pick, Progress};
+use crate::backup::{Choice, Find, Name, Progress};
 use crate::error::Error;
 
 /// A search under way.
@@ -56,16 +56,11 @@ impl Finding {
     fn walk_older(&self, choice: Choice) -> Result<Walk, Error> {
         let names = self.place.folder.list()?;
         let highest = names.first().map_or(0, |name| name.number);
-        let mut damaged = choice.skipped;
+        let Choice { newest, skipped: mut damaged } = choice;
         damaged.truncate(DAMAGED_MAX);
-        let (newest, older) = match choice.pick {
-            Pick::Good(backup) => {
-                let is_it = |name: &Name| self.place.folder.archive(*name) == backup.path;
-                let older = names.iter().position(is_it).map_or(Vec::new(), |at| names[at + 1..].to_vec());
-                (Some(backup), older)
-            }
-            Pick::NeedsCheck(_) | Pick::None => (None, Vec::new()),
-        };
+        let path = newest.as_ref().map(|backup| &backup.path);
+        let is_it = |name: &Name| path == Some(&self.place.folder.archive(*name));
+        let older = names.iter().position(is_it).map_or(Vec::new(), |at| names[at + 1..].to_vec());
         Ok(Walk::on(Survey { newest, unchecked: false, damaged, error: None, highest }, older))
     }
 }

@@ -10,9 +10,10 @@ use super::operation::{Discarding, Operation, Publishing};
 use super::place::{Key, Known, Place};
 use super::ring::{Ring, Ticket};
 use super::surveying::{Cleaning, Hashing, Looking, Survey};
-use super::{Done, Job, Lane, Loaded, Named, Next, Slice};
+use super::{Done, Job, Lane, Named, Next, Slice};
 use crate::backup::Folder;
 use crate::error::Error;
+use crate::secret::Secret;
 
 /// Jobs of one kind that hold an archive open at the same time. More would only make all of them later.
 const READERS_MAX: usize = 4;
@@ -20,7 +21,7 @@ const READERS_MAX: usize = 4;
 /// A call into the host.
 pub struct Call {
     tag: u64,
-    call: Box<dyn FnOnce() -> Result<Option<Loaded>, Error> + Send>,
+    call: Box<dyn FnOnce() -> Result<Option<Secret>, Error> + Send>,
 }
 
 /// A job, taken out of the queue for a slice.
@@ -349,11 +350,16 @@ impl Queue {
         }
     }
 
-    /// Gives up an operation.
-    pub fn cancel(&mut self, op: u64) {
+    /// Gives up an operation. Whether anything of it was known.
+    pub fn cancel(&mut self, op: u64) -> bool {
+        let waits = |operations: &VecDeque<Operation>| operations.iter().any(|operation| operation.op() == Some(op));
+        let known = self.under_way.iter().flatten().any(|under_way| under_way.op == Some(op))
+            || self.operations.values().any(waits)
+            || self.prepared.values().any(|prepared| prepared.op == op);
         self.doom(Fate::Cancelled, |under_way| under_way.op == Some(op));
         self.revise(|operation| operation.op() == Some(op), Operation::cancelled);
         self.discard(|prepared| prepared.op == op);
+        known
     }
 
     /// Gives up everything of a server; what there was.

@@ -81,7 +81,7 @@ impl Walk {
         if let Some(flaw) = flaw
             && self.survey.damaged.len() < DAMAGED_MAX
         {
-            self.survey.damaged.push(Skipped { path: place.folder.archive(name), flaw });
+            self.survey.damaged.push(Skipped { number: name.number, path: place.folder.archive(name), flaw });
         }
     }
 }

@@ -345,3 +345,25 @@ fn a_cancelled_attempt_leaves_nothing_of_an_earlier_life_s_and_nothing_of_the_ne
         server.assert_only(if publishes { &[1] } else { &[] });
     }
 }
+
+#[test]
+fn a_cancel_knows_whether_it_cleans_up_itself() {
+    let mut bench = Bench::new(Mode::Driven);
+    let server = bench.server("cam-1");
+    bench.back_up(&server, b"archive 1");
+    let leftover = server.folder.path().join("incoming-9-9.tmp");
+    // Prepared; waiting to be published; half published.
+    for slices in [None, Some(0), Some(1)] {
+        let (op, file) = bench.written(&server, b"archive 2");
+        if let Some(slices) = slices {
+            bench.files.post(server.publish(op, &file, 7));
+            (0..slices).for_each(|_| drop(bench.files.step(1)));
+        }
+        fs::write(&leftover, "x").unwrap();
+        assert!(bench.files.cancel(op), "{slices:?}");
+        assert!(bench.rest().is_empty());
+        assert!(!leftover.exists(), "{slices:?}");
+        server.assert_only(&[1]);
+        assert!(!bench.files.cancel(op), "nothing of it is left");
+    }
+}

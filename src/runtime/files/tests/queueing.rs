@@ -201,7 +201,7 @@ fn a_slice_under_way_tells_nothing_of_a_removed_server_or_a_cancelled_operation_
     let (handle, bulk, prompt) = (server.whose.handle, Lane::Bulk, Lane::Prompt);
     assert!(meanwhile(&bench, server.survey(false), bulk, |files| files.forget(handle)).is_empty());
     assert!(meanwhile(&bench, server.prepare(1), bulk, |files| files.forget(handle)).is_empty());
-    assert!(meanwhile(&bench, server.prepare(2), bulk, |files| files.cancel(2)).is_empty());
+    assert!(meanwhile(&bench, server.prepare(2), bulk, |files| _ = files.cancel(2)).is_empty());
     let told = meanwhile(&bench, server.prepare(3), bulk, Files::clear);
     assert!(matches!(&told[..], [Done::Prepared { op: 3, result: Ok(_) }]), "{told:?}");
     assert!(meanwhile(&bench, server.find(), prompt, Files::clear).is_empty());
