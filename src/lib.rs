@@ -42,6 +42,10 @@
 //! No async runtime, no network, no child process; no thread beside the one worker and the two of the file worker, and none at all when the
 //! host drives. No maintenance, drills or probes in this version: the table's members for these give `VMSF_ERR_UNSUPPORTED`.
 
+mod atomics {
+    //! What `runtime::life_signs::slot` is built on; a test has a model checker's in its place.
+    pub use std::sync::atomic::{AtomicU64, Ordering};
+}
 pub mod backup;
 pub mod config;
 pub mod diagnostics;

@@ -286,9 +286,19 @@ impl Health {
         self.reason.map(|reason| (reason, self.failed_at))
     }
 
+    /// The stamp that later messages are not earlier than: that of the last one.
+    pub fn last_event_at(&self) -> Option<Mono> {
+        self.last_event_at
+    }
+
     /// When a message of this kind came last, in this life of the process.
     pub fn heard_at(&self, kind: EventKind) -> Option<Mono> {
         Some(self.heard_at[kind as usize]).filter(|at| *at > Mono(0))
+    }
+
+    /// Whether a keep-alive stamped so would change nothing: it was the last message.
+    pub fn knows_keep_alive(&self, at: Mono) -> bool {
+        self.last_event_at == Some(at) && self.heard_at[EventKind::KeepAlive as usize] == at && self.link == Link::Up
     }
 
     /// What the last message said of the connection.

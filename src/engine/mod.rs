@@ -289,6 +289,28 @@ impl Engine {
         self.timers.due(now).filter(|key| self.deadline(*key).is_some_and(|at| at <= now)).collect()
     }
 
+    /// The servers whose timer comes up by then.
+    pub fn coming_up(&self, until: Mono) -> Vec<ServerKey> {
+        self.timers.due(until).collect()
+    }
+
+    /// Sets the timers that come up by then anew, by what is known now. Does nothing that can be seen but make `next_wake` tell a later instant.
+    pub fn plan_until(&mut self, until: Mono, now: Mono) {
+        let due: Vec<ServerKey> = std::iter::from_fn(|| self.timers.pop(until)).collect();
+        due.into_iter().for_each(|key| self.touch(key));
+        self.planned = self.next_wake(now);
+    }
+
+    /// Whether `advance` would say that the plugin did not run for a while.
+    pub fn is_paused(&self, now: Mono, ran: Ran) -> bool {
+        self.planned.is_some() && self.pause(now, ran).whole() > Span::ZERO
+    }
+
+    fn pause(&self, now: Mono, ran: Ran) -> Pause {
+        let late = self.planned.map_or(Span::ZERO, |planned| now - planned.max(ran.busy_until));
+        Pause { late: if late > self.policy.pause_tolerance { late } else { Span::ZERO }, slept: ran.slept }
+    }
+
     /// When time acts next; never later than that, while anything runs at most a heartbeat away.
     pub fn next_wake(&self, now: Mono) -> Option<Mono> {
         if !self.running {
@@ -310,12 +332,10 @@ impl Engine {
     }
 
     fn notice_pause(&mut self, now: Mono, ran: Ran, out: &mut Vec<Output>) {
-        let late = self.planned.map_or(Span::ZERO, |planned| now - planned.max(ran.busy_until));
-        let late = if late > self.policy.pause_tolerance { late } else { Span::ZERO };
-        let pause = Pause { late, slept: ran.slept };
-        if pause.whole() == Span::ZERO || self.planned.is_none() {
+        if !self.is_paused(now, ran) {
             return;
         }
+        let pause = self.pause(now, ran);
         out.push(Output::plain(None, What::Note(Note::Paused(pause.whole()))));
         let timeouts = self.policy.timeouts;
         for server in self.servers.iter_mut().flatten() {

@@ -24,6 +24,7 @@ use crate::engine::output::Outcome;
 use crate::error::{self, Error};
 use crate::runtime::Answer;
 use crate::runtime::configure::Rejected;
+use crate::runtime::life_signs;
 use crate::time::Mono;
 
 /// The table of major 1.
@@ -264,6 +265,9 @@ unsafe extern "C" fn poll(p: vmsf_plugin, now_ns: u64, utc_ms: i64, next_ns: *mu
 }
 
 unsafe extern "C" fn notify(p: vmsf_plugin, s: vmsf_server, event_kind: u32, mono_ns: u64) -> vmsf_result {
+    if event_kind == abi::VMSF_NOTIFY_KEEP_ALIVE && guard::hot(|| life_signs::keep_alive(p, s, mono_ns)) {
+        return abi::VMSF_OK;
+    }
     guard::call(Class::Hot, p, |instance| {
         let kind = EVENTS.iter().find(|(number, _)| *number == event_kind).map(|(_, kind)| *kind);
         let kind = kind.ok_or_else(|| Error::new(abi::VMSF_ERR_UNSUPPORTED, ""))?;

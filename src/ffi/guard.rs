@@ -72,6 +72,12 @@ pub fn call(
     error.code
 }
 
+/// Runs what needs no instance to be looked up, where the hot path is allowed. False if it did nothing.
+#[inline]
+pub fn hot(path: impl FnOnce() -> bool) -> bool {
+    Class::Hot.allowed_inside(inside()) && catch_unwind(AssertUnwindSafe(path)).unwrap_or(false)
+}
+
 fn checked(
     class: Class,
     instance: &Arc<Instance>,

@@ -64,6 +64,7 @@ pub fn insert(instance: Instance) -> abi::vmsf_plugin {
         instances.push(None);
     }
     let handle = handle::new(Kind::Plugin, index);
+    instance.runtime.is_known_as(handle);
     instances[index] = Some((handle, Arc::new(instance)));
     handle
 }

@@ -56,7 +56,8 @@ impl Clock {
     }
 }
 
-fn monotonic() -> Mono {
+/// Now, on the operating system's monotonic clock.
+pub fn monotonic() -> Mono {
     to_mono(clock_gettime(ClockId::Monotonic))
 }
 

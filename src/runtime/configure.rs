@@ -92,7 +92,7 @@ impl Runtime {
 
     fn bring_in(&self, next: Config, dry_run: bool, stays: Stays) -> Result<(), Rejected> {
         let before = self.config();
-        let servers = Arc::new(self.servers.read().placed(&next));
+        let servers = Arc::new(self.servers.read().placed(&next, self.slots.as_ref()));
         let change = Change {
             drops: self.drops(&before, &next),
             json: next.to_json(),
@@ -155,6 +155,9 @@ impl Runtime {
             let config = std::mem::replace(&mut *self.config.write(), Arc::clone(next));
             (std::mem::replace(&mut *shown, Arc::clone(servers)), config)
         };
+        // From now on their handles are stale.
+        let removed = change.drops.iter().filter(|dropped| dropped.place.is_none());
+        removed.filter_map(|gone| replaced.0.by_key(gone.key)).for_each(|gone| gone.mailbox.retire());
         self.catch_up(&mut core);
         Ok(replaced)
     }

@@ -22,6 +22,7 @@ use super::inbox::Mailbox;
 use super::servers::Servers;
 use crate::config::Config;
 use crate::engine::command::{Command, Input};
+use crate::engine::health::{EventKind, Health, Phase};
 use crate::engine::output::{Alarm, Ask, Cause, Note, Operation, OperationKind, Outcome, Output, What};
 use crate::engine::policy::{Policy, ServerKey};
 use crate::engine::{Engine, Ran};
@@ -37,6 +38,8 @@ const CONFIGURES_MAX: usize = 16;
 /// Entries that wait for a host which is kept in a callback; beyond that calls are refused, and only the worker takes in more.
 const OUTBOX_MAX: usize = 100_000;
 
+/// How far ahead the slots of the servers are looked at.
+const LOOK_AHEAD: Span = Span(SECOND_NS);
 /// Log numbers are reserved on disk in blocks of so many.
 const SEQ_BLOCK: u64 = 10_000;
 /// Ids that may be given out beyond those saved: calls made inside a callback return before they are on disk. More are refused.
@@ -116,6 +119,10 @@ pub struct Core {
     tokens_again_at: Option<Mono>,
     /// The same for taking out of the configuration what is gone.
     follow_again_at: Option<Mono>,
+    /// Keep-alives wait in the slots of the servers.
+    looks_ahead: bool,
+    /// The timers that come up by then are as late as what is known allows.
+    looked_until: Mono,
     /// To be said when monitoring begins.
     first_words: Vec<Subject>,
     /// Servers that go when their takeover is over.
@@ -166,11 +173,18 @@ impl Core {
             write_again_at: None,
             tokens_again_at: None,
             follow_again_at: None,
+            looks_ahead: false,
+            looked_until: Mono(0),
             first_words: Vec::new(),
             leaving: BTreeSet::new(),
             errands: Errands::default(),
             secrets: Secrets::default(),
         }
+    }
+
+    /// Keep-alives wait in the slots of the servers.
+    pub fn looks_ahead(&mut self) {
+        self.looks_ahead = true;
     }
 
     /// Where messages go.
@@ -235,19 +249,80 @@ impl Core {
         if self.poisoned {
             return;
         }
-        for key in self.engine.silent(now.mono) {
-            let mailbox = self.servers.by_key(key).map(|entry| Arc::clone(&entry.mailbox));
-            // All that is listed: the first of it may move the deadline less than the last.
-            while let Some(mailbox) = mailbox.as_ref().filter(|mailbox| !mailbox.is_empty()) {
-                self.take_mail(mailbox, now);
+        let is_paused = self.engine.is_paused(now.mono, ran);
+        if is_paused {
+            // What came before the pause must not seem to have come after it, and what comes next counts from its end, whatever its stamp.
+            let servers = Arc::clone(&self.servers);
+            for entry in servers.in_order() {
+                let last = entry.mailbox.disarm();
+                self.heard(entry.mailbox.key(), last, now);
             }
         }
+        self.hear_all(self.engine.coming_up(now.mono).into_iter(), now);
+        let silent = self.engine.silent(now.mono);
+        silent.iter().for_each(|key| self.hear_the_last(*key, now));
         let dates = self.engine.daily_dates();
         let mut out = self.decide();
         self.engine.advance(now.mono, ran, &mut out);
         // What is counted from has to outlive this life, though nothing happens at it.
         self.version += u64::from(self.engine.daily_dates() != dates);
         self.record(out, now);
+        if !is_paused {
+            silent.into_iter().for_each(|key| self.arm(key));
+        }
+        self.look_ahead(now);
+    }
+
+    /// Takes in what a server reported last, before its silence counts.
+    fn hear_the_last(&mut self, key: ServerKey, now: Now) {
+        let Some(mailbox) = self.servers.by_key(key).map(|entry| Arc::clone(&entry.mailbox)) else { return };
+        // All that is listed: the first of it may move the deadline less than the last.
+        while !mailbox.is_empty() {
+            self.take_mail(&mailbox, now);
+        }
+        if self.engine.deadline(key).is_some_and(|at| at <= now.mono) {
+            // A keep-alive from now on is listed, and counts after the failure.
+            let last = mailbox.disarm();
+            self.heard(key, last, now);
+        }
+    }
+
+    /// Takes in the keep-alive that came last to the slot of a server.
+    fn hear(&mut self, key: ServerKey, now: Now) {
+        let newest = self.servers.by_key(key).and_then(|entry| entry.mailbox.newest());
+        self.heard(key, newest, now);
+    }
+
+    fn heard(&mut self, server: ServerKey, newest: Option<Mono>, now: Now) {
+        let is_known = |at: &Mono| self.engine.health(server).is_some_and(|health| health.knows_keep_alive(*at));
+        if let Some(at) = newest.filter(|at| !is_known(at)) {
+            self.feed(Input::Event { server, kind: EventKind::KeepAlive, at }, now);
+        }
+    }
+
+    /// Keep-alives of this server go to its slot, if they can.
+    fn arm(&self, key: ServerKey) {
+        let last = self.engine.health(key).filter(|health| health.phase() == Phase::KeepAlive);
+        if let (Some(last), Some(entry)) = (last.and_then(Health::last_event_at), self.servers.by_key(key)) {
+            entry.mailbox.arm(last);
+        }
+    }
+
+    /// Hears the servers whose timer comes up soon, many at once, so that the next wake-up is planned for what really happens then: without that
+    /// there would be one for each server and timeout. With a driving host nothing waits in a slot, and it decides when it polls.
+    fn look_ahead(&mut self, now: Now) {
+        let until = now.mono + LOOK_AHEAD;
+        if !self.looks_ahead || until < self.looked_until + Span(LOOK_AHEAD.0 / 2) {
+            return;
+        }
+        self.hear_all(self.engine.coming_up(until).into_iter(), now);
+        self.engine.plan_until(until, now.mono);
+        self.looked_until = until;
+    }
+
+    /// Brings what is known of these servers up to now, for a reader.
+    pub fn hear_all(&mut self, servers: impl Iterator<Item = ServerKey>, now: Now) {
+        servers.for_each(|key| self.hear(key, now));
     }
 
     /// When time acts next.
@@ -343,6 +418,9 @@ impl Core {
             }
         }
         self.forget_errands();
+        // What is in the slots is old news.
+        self.servers.in_order().for_each(|entry| _ = entry.mailbox.disarm());
+        self.looked_until = Mono(0);
         let mut out = self.decide();
         self.engine.start(now.mono, &mut out);
         self.record(out, now);
@@ -448,14 +526,15 @@ impl Core {
     }
 
     fn take_mail(&mut self, mailbox: &Mailbox, now: Now) {
-        let (lost, event) = mailbox.take();
+        let inputs = mailbox.take();
         // Posted by a thread that stalled while the server was removed: its key may be another's by now.
         if !self.is_current(mailbox) {
             return;
         }
-        lost.into_iter().chain(event).for_each(|input| self.feed(input, now));
+        inputs.for_each(|input| self.feed(input, now));
         let only = self.engine.keep_alive_only_rearms(mailbox.key());
         self.look_again |= mailbox.set_keep_alive_only_rearms(only);
+        self.arm(mailbox.key());
     }
 
     fn is_current(&self, mailbox: &Mailbox) -> bool {
@@ -515,6 +594,10 @@ impl Core {
             if let Some(server) = output.server.and_then(|key| self.servers.by_key(key)) {
                 let only = output.server.is_some_and(|key| self.engine.keep_alive_only_rearms(key));
                 self.look_again |= server.mailbox.set_keep_alive_only_rearms(only);
+                if !only {
+                    // Where something of it counts, it was taken in before this was decided.
+                    server.mailbox.disarm();
+                }
             }
             let output = match self.run_errand(output, server.as_ref()) {
                 Some(output) => output,

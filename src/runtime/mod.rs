@@ -13,6 +13,7 @@ mod durable;
 mod errands;
 pub mod files;
 mod inbox;
+pub mod life_signs;
 mod reading;
 mod request;
 pub mod secrets;
@@ -36,6 +37,7 @@ use self::core::{Core, Delivery, Message, Now};
 use self::errands::SecretOf;
 use self::files::Files;
 use self::inbox::Posted;
+use self::life_signs::Slots;
 use self::secrets::Keeper;
 pub use self::servers::Performs;
 use self::servers::Servers;
@@ -168,6 +170,8 @@ pub struct Runtime {
     store: Store,
     keeper: Keeper,
     files: Arc<Files>,
+    /// Where keep-alives go. None with a driving host, or where too many instances have them.
+    slots: Option<Slots>,
     /// What is synced of the backups.
     syncing: Syncing,
     performs: Performs,
@@ -206,12 +210,16 @@ impl Runtime {
         performs: Performs,
     ) -> Result<Arc<Runtime>, Error> {
         let Kept { store, keeper, log, numbers, document, first_words } = kept;
-        let servers = Arc::new(Servers::default().placed(&config));
+        let slots = matches!(clock, Clock::System).then(Slots::lease).flatten();
+        let servers = Arc::new(Servers::default().placed(&config, slots.as_ref()));
         let config = Arc::new(config);
         let policy = servers::policy(&config, None, &servers, performs);
         let mut core = Core::new(policy, Arc::clone(&servers), Arc::clone(&config), numbers);
         let has_token = |id: &str, op| matches!(&keeper, Keeper::Files(tokens) if tokens.has(id, op));
         core.secrets.with_host = matches!(keeper, Keeper::Host(_));
+        if slots.is_some() {
+            core.looks_ahead();
+        }
         first_words.into_iter().for_each(|subject| core.say_at_start(subject));
         if let Some(document) = document {
             core.recall(document, has_token).map_err(|why| {
@@ -229,6 +237,7 @@ impl Runtime {
         let runtime = Arc::new(Runtime {
             keeper,
             files: Files::new(),
+            slots,
             syncing,
             performs,
             host,
@@ -254,6 +263,11 @@ impl Runtime {
         // Reserves the numbers of this life before any is used.
         runtime.commit()?;
         Ok(runtime)
+    }
+
+    /// The handle that the host knows it by.
+    pub fn is_known_as(&self, plugin: abi::vmsf_plugin) {
+        self.slots.iter().for_each(|slots| slots.belong_to(plugin));
     }
 
     /// Begins to monitor.
@@ -287,6 +301,7 @@ impl Runtime {
                 core.take_in(now);
                 core.start(now);
                 self.set_life(Life::Running);
+                self.slots.iter().for_each(Slots::open);
             }
             self.waker.wake();
         }
@@ -302,6 +317,7 @@ impl Runtime {
         {
             let mut core = self.core.lock();
             // From here on nothing new is accepted; what was, takes effect: an answered operation is not begun again at the next start.
+            self.slots.iter().for_each(Slots::close);
             self.set_life(Life::Stopping);
             self.start_due.store(false, Ordering::Release);
             core.take_in(self.now());
@@ -420,7 +436,7 @@ impl Runtime {
         core.next_wake(self.now()).map_or(abi::VMSF_NEVER, |at| at.0)
     }
 
-    /// Reports an event of a server. `at` None is now.
+    /// Reports an event of a server. `at` None is now. Keep-alives come here where `life_signs` does not take them.
     pub fn notify(&self, server: abi::vmsf_server, kind: EventKind, at: Option<Mono>) -> Result<(), Error> {
         let entry = self.servers.read().by_handle(server).map(|entry| Arc::clone(&entry.mailbox));
         let mailbox = entry.ok_or_else(|| Error::new(abi::VMSF_ERR_HANDLE, ""))?;
@@ -592,6 +608,7 @@ impl Runtime {
     /// A panic was caught: nothing is begun any more, and one last event says why.
     pub fn poison(&self, why: &str) {
         if self.poisoned.set(why.to_owned()).is_ok() {
+            self.slots.iter().for_each(Slots::close);
             let now = self.now();
             self.core.lock().poison(why.to_owned(), now);
             self.rouse();

@@ -11,6 +11,7 @@ use vms_failover_abi as abi;
 use super::core::Core;
 use super::{Life, Runtime};
 use crate::config::Config;
+use crate::engine::policy::ServerKey;
 use crate::error::Error;
 use crate::recordings;
 use crate::status::Picture;
@@ -85,7 +86,7 @@ impl Runtime {
         };
         let asked: Vec<_> =
             entries.into_iter().map(|entry| (&entry.named, name(entry.place), entry.mailbox.key())).collect();
-        let news = self.take_in_for_a_reader(&mut core);
+        let news = self.take_in_for_a_reader(&mut core, asked.iter().map(|(.., key)| *key));
         let now = self.now();
         let look = || core.look(&asked, now);
         let poisoned = self.poisoned_by();
@@ -108,10 +109,14 @@ impl Runtime {
     }
 
     /// Keep-alives wait for the worker's next look: a reader sees them all the same. Behind a stop nothing is taken in.
-    fn take_in_for_a_reader(&self, core: &mut Core) -> bool {
-        let news = !self.is_driven() && self.life() == Life::Running && !core.inbox_is_empty();
+    fn take_in_for_a_reader(&self, core: &mut Core, asked: impl Iterator<Item = ServerKey>) -> bool {
+        let reads = !self.is_driven() && self.life() == Life::Running && !self.is_poisoned();
+        let news = reads && !core.inbox_is_empty();
         if news {
             self.catch_up(core);
+        }
+        if reads {
+            core.hear_all(asked, self.now());
         }
         news
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use vms_failover_abi as abi;
 
 use super::inbox::Mailbox;
+use super::life_signs::Slots;
 use crate::config::Config;
 use crate::engine::output::OperationKind;
 use crate::engine::policy::{Policy, ServerKey, ServerPolicy, Timeouts};
@@ -68,9 +69,9 @@ impl Servers {
         self.order.iter().filter_map(|key| self.by_key(*key))
     }
 
-    /// The servers of `config`: those that stay keep handle and key, new ones get their own. Keys of removed servers are given again
+    /// The servers of `config`: those that stay keep handle and key, new ones get their own, and a slot where there are any. Keys of removed servers are given again
     /// only by a later call.
-    pub fn placed(&self, config: &Config) -> Servers {
+    pub fn placed(&self, config: &Config, slots: Option<&Slots>) -> Servers {
         let mut next = Servers { slots: vec![None; self.slots.len()], ..Servers::default() };
         let mut free = (0..self.slots.len()).filter(|index| self.slots[*index].is_none());
         for (place, server) in config.monitored_servers.iter().enumerate() {
@@ -80,14 +81,12 @@ impl Servers {
             };
             let entry = match self.by_key(key) {
                 Some(entry) => Entry { place, ..entry.clone() },
-                None => Entry {
-                    named: Named {
-                        handle: handle::new(handle::Kind::Server, key.0 as usize),
-                        id: server.id.as_str().into(),
-                    },
-                    mailbox: Mailbox::new(key),
-                    place,
-                },
+                None => {
+                    let (index, id) = (key.0 as usize, server.id.as_str().into());
+                    let handle = handle::new(handle::Kind::Server, index);
+                    let mailbox = Mailbox::new(key, handle, slots.and_then(|slots| slots.slot(index)));
+                    Entry { named: Named { handle, id }, mailbox, place }
+                }
             };
             next.put(key, entry);
         }

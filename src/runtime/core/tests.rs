@@ -1,14 +1,19 @@
-//! What only a look at the core shows: what of it counts as a change, and what is asked of the file worker.
+//! What only a look at the core shows: what of it counts as a change, what is asked of the file worker, and that nobody can tell whether a
+//! keep-alive came by a server's slot or by its list.
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use serde_json::json;
 
-use super::{Core, Now, Numbers};
+use super::{Core, Delivery, Message, Now, Numbers};
 use crate::config::Config;
 use crate::engine::Ran;
 use crate::engine::command::Command;
+use crate::engine::health::EventKind;
 use crate::engine::output::OperationKind;
+use crate::runtime::inbox::Posted;
+use crate::runtime::life_signs::{Slot, Slots};
 use crate::runtime::servers::{Performs, Servers, policy};
 use crate::time::{Mono, SECOND_NS};
 
@@ -22,8 +27,12 @@ fn config(ids: &[&str]) -> Config {
 }
 
 fn core(ids: &[&str]) -> Core {
+    core_with(ids, None)
+}
+
+fn core_with(ids: &[&str], slots: Option<&Slots>) -> Core {
     let config = config(ids);
-    let servers = Arc::new(Servers::default().placed(&config));
+    let servers = Arc::new(Servers::default().placed(&config, slots));
     let policy = policy(&config, None, &servers, Performs::new(OperationKind::ALL));
     Core::new(policy, servers, Arc::new(config), Numbers { next_id: 1, next_seq: 1 })
 }
@@ -48,7 +57,7 @@ impl Core {
 
     fn configure(&mut self, ids: &[&str], now: Now) {
         let next = config(ids);
-        let servers = Arc::new(self.servers().placed(&next));
+        let servers = Arc::new(self.servers().placed(&next, None));
         let policy = policy(&next, Some(self.config()), &servers, Performs::new(OperationKind::ALL));
         let accepted = self.accept(Command::Configure(policy), Some((servers, Arc::new(next))));
         let Ok((call, _)) = accepted else { panic!("refused") };
@@ -79,4 +88,140 @@ fn nothing_is_asked_of_the_file_worker_about_a_server_that_is_gone() {
     assert_eq!(asked(&core), ["a", "b"], "to tidy up");
     core.configure(&["a", "c"], hour(12));
     assert_eq!(asked(&core), ["a", "c"]);
+}
+
+const IDS: [&str; 3] = ["a", "b", "c"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Of this server, stamped so long ago, in ms.
+    Notify(usize, EventKind, u64),
+    /// So long after the one before, in ms.
+    Turn(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let keep_alive =
+        (0..IDS.len(), 0..300_u64).prop_map(|(server, ago)| Step::Notify(server, EventKind::KeepAlive, ago));
+    let other = (0..IDS.len(), 0..EventKind::ALL.len(), 0..40_000_u64)
+        .prop_map(|(server, kind, ago)| Step::Notify(server, EventKind::ALL[kind], ago));
+    let turn = prop_oneof![6 => 0..1_000_u64, 2 => 900..31_000_u64].prop_map(Step::Turn);
+    prop_oneof![6 => keep_alive, 2 => other, 5 => turn]
+}
+
+/// A core, where its keep-alives go, and what has come of it.
+struct Watched {
+    core: Core,
+    slots: Option<Slots>,
+    /// Keep-alives that went to a slot.
+    taken: usize,
+}
+
+impl Watched {
+    fn new(slots: Option<Slots>) -> Watched {
+        let mut core = core_with(&IDS, slots.as_ref());
+        core.looks_ahead();
+        core.start(Now { mono: Mono(SECOND_NS), utc_ms: NEW_YEAR_MS });
+        Watched { core, slots, taken: 0 }
+    }
+
+    /// As `notify` does it.
+    fn notify(&mut self, server: usize, kind: EventKind, at: Mono) {
+        let entry = self.core.servers().by_id(IDS[server]).unwrap().clone();
+        let slot: Option<&Slot> = self.slots.as_ref().and_then(|slots| slots.slot(entry.mailbox.key().0 as usize));
+        if kind == EventKind::KeepAlive && slot.is_some_and(|slot| slot.keep_alive(entry.named.handle, at)) {
+            self.taken += 1;
+        } else if entry.mailbox.post(kind, at) == Posted::Listed {
+            self.core.sender().send(Message::Mail(entry.mailbox)).unwrap();
+        }
+    }
+
+    /// What is told to the host, and how each server stands once all is heard.
+    fn turn(&mut self, now: Now) -> (Vec<String>, Vec<String>) {
+        self.core.turn(now);
+        let told = std::iter::from_fn(|| self.core.pop());
+        let told = told.filter_map(|delivery| match delivery {
+            Delivery::Entry(entry) => Some(format!("{} {:?} {}", entry.seq, entry.at, entry.words().json)),
+            Delivery::Begin(..) => None,
+        });
+        let told = told.collect();
+        let keys: Vec<_> = IDS.map(|id| self.core.servers().by_id(id).unwrap().mailbox.key()).into();
+        self.core.hear_all(keys.iter().copied(), now);
+        let stands = keys.iter().map(|key| format!("{:?}", self.core.engine().health(*key)));
+        (told, stands.collect())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #[test]
+    fn nobody_can_tell_whether_a_keep_alive_came_by_the_slot_or_by_the_list(
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let (mut plain, mut quick) = (Watched::new(None), Watched::new(Some(Slots::lease().unwrap())));
+        let mut now = Now { mono: Mono(60 * SECOND_NS), utc_ms: NEW_YEAR_MS };
+        // All keep alive, so that there is something to lose.
+        let begin = (0..IDS.len()).map(|server| Step::Notify(server, EventKind::KeepAlive, 0)).chain([Step::Turn(1)]);
+        for step in begin.chain(steps) {
+            match step {
+                Step::Notify(server, kind, ago) => {
+                    let at = Mono(now.mono.0 - ago * 1_000_000);
+                    plain.notify(server, kind, at);
+                    quick.notify(server, kind, at);
+                }
+                Step::Turn(after) => {
+                    now = Now { mono: Mono(now.mono.0 + after * 1_000_000), utc_ms: now.utc_ms + after as i64 };
+                    let ((told, stands), (also_told, also_stands)) = (plain.turn(now), quick.turn(now));
+                    // Handles differ; nothing else does.
+                    prop_assert_eq!(told, also_told);
+                    prop_assert_eq!(stands, also_stands);
+                }
+            }
+        }
+        prop_assert_eq!(plain.taken, 0);
+    }
+}
+
+#[test]
+fn keep_alives_go_to_the_slot_while_a_server_keeps_alive_and_to_the_list_else() {
+    let mut quick = Watched::new(Some(Slots::lease().unwrap()));
+    let now = |seconds: u64| Now { mono: Mono(seconds * SECOND_NS), utc_ms: NEW_YEAR_MS };
+    let taken = |quick: &mut Watched, kinds: &[EventKind], seconds: u64| {
+        let before = quick.taken;
+        kinds.iter().for_each(|kind| quick.notify(0, *kind, now(seconds).mono));
+        quick.turn(now(seconds));
+        quick.taken - before
+    };
+    use EventKind::{KeepAlive, ShutdownNormal, Startup};
+    assert_eq!(taken(&mut quick, &[Startup, KeepAlive], 2), 0, "not known to keep alive yet");
+    assert_eq!(taken(&mut quick, &[KeepAlive, KeepAlive], 3), 2);
+    assert_eq!(taken(&mut quick, &[KeepAlive, ShutdownNormal, KeepAlive], 4), 1, "the last one is late news");
+    assert_eq!(taken(&mut quick, &[KeepAlive], 5), 0);
+    assert_eq!(taken(&mut quick, &[Startup, KeepAlive], 6), 0);
+    assert_eq!(taken(&mut quick, &[KeepAlive], 7), 1);
+    for second in 8..=37 {
+        quick.turn(now(second));
+    }
+    assert_eq!(taken(&mut quick, &[KeepAlive], 38), 0, "failed at 37");
+    assert_eq!(taken(&mut quick, &[KeepAlive], 39), 1);
+}
+
+#[test]
+fn the_look_ahead_lets_the_worker_sleep_over_the_deadlines_that_keep_alives_have_moved() {
+    let mut quick = Watched::new(Some(Slots::lease().unwrap()));
+    let now = |ms: u64| Now { mono: Mono(ms * 1_000_000), utc_ms: NEW_YEAR_MS };
+    for (server, ms) in [(0, 10_000), (1, 10_300), (2, 10_600)] {
+        quick.notify(server, EventKind::KeepAlive, now(ms).mono);
+        quick.turn(now(ms));
+    }
+    (0..IDS.len()).for_each(|server| quick.notify(server, EventKind::KeepAlive, now(30_000).mono));
+    // Their timers stand at 40.0, 40.3 and 40.6 s.
+    let (mut wake_ups, mut at) = (0, now(30_000));
+    while at.mono < now(45_000).mono {
+        quick.core.turn(at);
+        at.mono = quick.core.next_wake(at).unwrap();
+        wake_ups += 1;
+    }
+    // One a second, so that a pause is noticed.
+    assert!(wake_ups <= 16, "{wake_ups}");
 }
