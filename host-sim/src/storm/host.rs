@@ -287,6 +287,12 @@ impl<'a> Doer<'a> {
         };
         let accepted = given.is_ok();
         tell(&Fact::Configured { accepted });
+        // Servers that the host works for stay as they are; nothing else is wrong with what is given.
+        if let Err(error) = given.as_ref()
+            && error.code != abi::VMSF_ERR_CONFIG
+        {
+            tell(&Fact::Fault { text: format!("a configuration was refused: {error}") });
+        }
         if accepted {
             self.servers = servers;
         }
