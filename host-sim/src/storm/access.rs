@@ -196,7 +196,7 @@ fn to_be(call: &str) -> Option<bool> {
 }
 
 /// The servers of `before` that are not there any more, or at another address.
-fn strangers<'a>(before: &'a [String], now: &'a [String]) -> impl Iterator<Item = &'a str> {
+pub fn strangers<'a>(before: &'a [String], now: &'a [String]) -> impl Iterator<Item = &'a str> {
     let gone = before.iter().filter(|server| !now.contains(server));
     gone.filter_map(|server| Some(server.split_once('@')?.0))
 }

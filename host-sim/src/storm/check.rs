@@ -8,10 +8,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::access::Access;
+use super::access::{Access, strangers};
 use super::fact::{Begin, Fact};
 use super::kind::Kind;
 use super::ledger::Published;
+use super::queue::Queue;
+
+/// What no kill may bring about: nothing but a disk that fails, a loss of power or a host that does wrong.
+const NEVER_TOLD: [&str; 9] = [
+    "state_damaged",
+    "backup_damaged",
+    "backup_flaw",
+    "backups_unreadable",
+    "log_gap",
+    "too_long",
+    "config_kept",
+    "poisoned",
+    "clock_jump",
+];
 
 /// An operation that the host was asked for and that is not known to be over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +48,8 @@ pub struct Operation {
     pub server: String,
     /// Where a backup is written to.
     pub file: Option<String>,
+    /// The life in which it was begun first.
+    pub first_life: u32,
     /// The life in which it was begun last.
     pub life: u32,
     /// All answers given.
@@ -120,7 +136,14 @@ pub struct Checker {
     /// The entries told, and in which life.
     pub(super) events: BTreeMap<u64, (u32, String)>,
     last_seq_of_life: Option<u64>,
+    /// The last number in the log when the life began.
+    last_seq_before: u64,
     started: bool,
+    /// The status of this start was looked at.
+    found: bool,
+    queue: Queue,
+    /// A restore may begin by itself, untold.
+    restores: bool,
     config: Option<Vec<String>>,
     configuring: Option<Vec<String>>,
     logged: Vec<String>,
@@ -132,6 +155,16 @@ pub struct Checker {
 }
 
 impl Checker {
+    /// Nothing was told yet; servers are restored automatically, or only when asked.
+    pub fn new(restores: bool) -> Self {
+        Self { restores, ..Self::default() }
+    }
+
+    /// Whether a configuration was ever accepted.
+    pub fn was_configured(&self) -> bool {
+        self.config.is_some()
+    }
+
     /// A process begins.
     pub fn begin_life(&mut self) {
         self.life += 1;
@@ -139,8 +172,9 @@ impl Checker {
         self.begun_in_life.clear();
         self.last_seq_of_life = None;
         self.calling = None;
-        self.started = false;
+        (self.started, self.found) = (false, false);
         self.access.begin_life();
+        self.queue.begin_life();
         // What was told of without being on disk may not have been.
         self.running.values_mut().for_each(|running| running.over &= running.settled);
     }
@@ -176,23 +210,28 @@ impl Checker {
         &self.faults
     }
 
-    pub(super) fn fault(&mut self, text: String) {
+    /// Something is wrong.
+    pub fn fault(&mut self, text: String) {
         self.faults.push(format!("life {}: {text}", self.life));
     }
 
     /// One more fact.
     pub fn take(&mut self, fact: Fact) {
         match fact {
-            Fact::Started { servers } => self.started(servers),
-            Fact::Found { joined, authorized } => {
+            Fact::Started { servers, last_seq } => self.started(servers, last_seq),
+            Fact::Found { joined, authorized, holder, queue } => {
                 let wrong = self.access.found(joined, &authorized);
                 wrong.into_iter().for_each(|text| self.fault(text));
+                self.found(holder.as_deref(), &queue);
             }
+            Fact::Heard { server } => self.queue.heard(&server),
             Fact::Calling { call, server, actor } => self.calling(call, server, actor),
             Fact::Accepted { actor, request } => self.accepted(&actor, request),
             Fact::Refused { actor, error } => self.refused(&actor, &error),
             Fact::Configuring { servers } => {
-                self.access.configuring(self.config.as_deref().unwrap_or_default(), &servers);
+                let before = self.config.as_deref().unwrap_or_default();
+                self.access.configuring(before, &servers);
+                strangers(before, &servers).for_each(|server| self.queue.may_leave(server));
                 self.configuring = Some(servers);
             }
             Fact::Configured { accepted } => self.configured(accepted),
@@ -207,8 +246,8 @@ impl Checker {
         }
     }
 
-    fn started(&mut self, servers: Vec<String>) {
-        self.started = true;
+    fn started(&mut self, servers: Vec<String>, last_seq: u64) {
+        (self.started, self.last_seq_before) = (true, last_seq);
         let maybe = self.configuring.take();
         if self.config.as_ref().is_some_and(|config| *config != servers) && maybe.as_ref() != Some(&servers) {
             let text = format!("the configuration is {servers:?}; accepted was {:?}, asked {maybe:?}", self.config);
@@ -216,6 +255,25 @@ impl Checker {
         }
         let before = self.config.replace(servers.clone()).unwrap_or_default();
         self.access.configured(&before, &servers);
+    }
+
+    /// The slot and the queue, by the status. Only at a start: later, what was told may be behind it.
+    fn found(&mut self, holder: Option<&str>, queue: &[String]) {
+        if std::mem::replace(&mut self.found, true) {
+            return;
+        }
+        self.queue.found(holder, queue).into_iter().for_each(|text| self.fault(text));
+        if let Some(expected) = self.certain_holder().filter(|expected| Some(*expected) != holder) {
+            self.fault(format!("the status says that {holder:?} has the slot; {expected} must have it"));
+        }
+    }
+
+    /// None where nobody must have the slot: a takeover may have begun that nobody was told of, an answer may count or not.
+    fn certain_holder(&self) -> Option<&str> {
+        let Some(running) = self.slot_operation() else { return self.holder.as_deref() };
+        let operation = self.operations.get(&running.op)?;
+        let is_new = operation.operation == "takeover" && operation.first_life == self.life;
+        (running.answering.is_none() && !is_new).then_some(&operation.server)
     }
 
     fn configured(&mut self, accepted: bool) {
@@ -232,6 +290,9 @@ impl Checker {
     fn calling(&mut self, call: String, server: String, actor: String) {
         self.restore_called = call == "restore";
         self.access.calling(&call);
+        if call == "cancel" {
+            self.queue.may_leave(&server);
+        }
         self.calling = Some(actor.clone());
         let (slot_moves, access) = (self.slot_moves, self.access.known(&server));
         let call = Call { call, server, life: self.life, slot_moves, access, ..Call::default() };
@@ -251,6 +312,9 @@ impl Checker {
         (call.accepted, call.request) = (true, request);
         let Call { call, server, slot_moves, access, .. } = call.clone();
         self.restore_waits |= call == "restore";
+        if call == "takeover" {
+            self.queue.asked(&server, actor);
+        }
         self.access.called(&call);
         let still = slot_moves == self.slot_moves && self.slot_operation().is_none();
         if let Some(holder) = self.holder.clone().filter(|holder| still && call == "takeover" && *holder != server) {
@@ -287,7 +351,7 @@ impl Checker {
         let unfounded = match code {
             "NOT_IN_CLUSTER" => known && access.0 == [true].into(),
             "NOT_AUTHORIZED" => known && access.1.iter().all(Option::is_some),
-            "STATE" => call == "restore" && still && self.holder.as_ref() == Some(&server),
+            "STATE" => call == "restore" && !self.restores && still && self.holder.as_ref() == Some(&server),
             _ => false,
         };
         if !allowed.contains(&code) || unfounded {
@@ -314,6 +378,9 @@ impl Checker {
             self.slot_moves += u64::from(operation.moves_slot());
             if ok {
                 self.access.answering(op, &operation.operation, &operation.server);
+            }
+            if ok && operation.moves_slot() {
+                self.queue.may_leave(&operation.server);
             }
         }
         if !self.operations.contains_key(&op) {
@@ -375,7 +442,8 @@ impl Checker {
             None => self.begin_anew(&begin),
         }
         let life = self.life;
-        let operation = self.operations.entry(op).or_default();
+        let operation =
+            self.operations.entry(op).or_insert_with(|| Operation { first_life: life, ..Operation::default() });
         let Begin { operation: kind, file, .. } = begin;
         (operation.operation, operation.server, operation.file, operation.life) = (kind, server.clone(), file, life);
         self.slot_moves += u64::from(operation.moves_slot());
@@ -460,12 +528,19 @@ impl Checker {
 
     fn event(&mut self, seq: u64, json: String) {
         self.figures.events += 1;
-        if self.last_seq_of_life.is_some_and(|last| last + 1 != seq) {
-            self.fault(format!("event {seq} came after {:?}", self.last_seq_of_life));
+        let last = self.last_seq_of_life.replace(seq);
+        // What a kill left untold is in the log already, but nothing is told before it is there.
+        if last.map_or(seq > self.last_seq_before + 1, |last| last + 1 != seq) {
+            self.fault(format!("event {seq} came after {last:?}; in the log were {}", self.last_seq_before));
         }
-        self.last_seq_of_life = Some(seq);
         let entry: Value = serde_json::from_str(&json).unwrap_or_default();
-        let is_over = matches!(entry["code"].as_str(), Some("completed" | "operation_over"));
+        let code = entry["code"].as_str().unwrap_or_default();
+        if NEVER_TOLD.contains(&code) {
+            self.fault(format!("no kill may lead to this: {json}"));
+        }
+        self.figures.published += u64::from(code == "backup" && entry["details"]["result"] == "ok");
+        self.queue.told(&entry);
+        let is_over = matches!(code, "completed" | "operation_over");
         if let Some(running) = entry["details"]["op"].as_u64().filter(|_| is_over).and_then(|op| self.running_mut(op)) {
             running.over = true;
         }

@@ -54,7 +54,7 @@ fn a_takeover_resumed_answered_and_restored_is_right() {
     let [answering, done] = answered(1);
     let [restoring, restored] = answered(2);
     let second = [begin(1, "takeover", "a", true), answering, done, over(1, 1), begin(2, "restore", "a", false)];
-    let third = [restoring, restored, over(2, 2), begin(3, "takeover", "b", false)];
+    let third = [started(1), restoring, restored, over(2, 2), begin(3, "takeover", "b", false)];
     assert_eq!(faults(&[&[begin(1, "takeover", "a", false)], &second, &third]), [] as [&str; 0]);
 }
 
@@ -98,7 +98,8 @@ fn what_must_never_be_is_found() {
     };
     let calling = |call: &str| Fact::Calling { call: call.into(), server: "c".into(), actor: "x".into() };
     let accepted = Fact::Accepted { actor: "x".into(), request: Some(7) };
-    let wrong: [(&[&[Fact]], &str); 13] = [
+    let alarm = Fact::Event { seq: 1, json: r#"{"seq":1,"code":"state_damaged"}"#.into() };
+    let wrong: [(&[&[Fact]], &str); 15] = [
         (&[&[begin(1, "takeover", "a", false), begin(2, "takeover", "b", false)]], "has the slot"),
         (&[&answered, &[begin(1, "takeover", "a", true)]], "after its answer"),
         (&[&answered, &[begin(2, "takeover", "b", false)]], "is taken over"),
@@ -107,6 +108,8 @@ fn what_must_never_be_is_found() {
         (&[&[begin(1, "authorize", "a", false)], &[begin(1, "authorize", "a", true)]], "begun again as"),
         (&[&[event(1)], &[event(1)]], "given before"),
         (&[&[event(1), event(3)]], "came after"),
+        (&[&[started(4), event(6)]], "came after"),
+        (&[&[alarm]], "no kill may"),
         (&[&[begin(1, "takeover", "a", false), refused(1)]], "refused"),
         (&[&[begin(1, "backup", "c", false)]], "came with the token"),
         (&[&[elsewhere(begin(1, "backup", "a", false))]], "has the file"),
@@ -119,12 +122,55 @@ fn what_must_never_be_is_found() {
     }
 }
 
+fn started(last_seq: u64) -> Fact {
+    Fact::Started { servers: Vec::new(), last_seq }
+}
+
+/// What a start finds: who has the slot, and who waits for it.
+fn found(holder: Option<&str>, queue: &[&str]) -> Fact {
+    let authorized = vec!["a".into(), "b".into()];
+    let queue = queue.iter().map(|id| (*id).to_owned()).collect();
+    Fact::Found { joined: true, authorized, holder: holder.map(str::to_owned), queue }
+}
+
+#[test]
+fn whoever_has_the_slot_still_has_it_at_the_next_start() {
+    let begun = [begin(1, "takeover", "a", false)];
+    let [answering, done] = answered(1);
+    let taken_over = [begin(1, "takeover", "a", false), answering.clone(), done];
+    let open = [begin(1, "takeover", "a", false), answering];
+    let starts = |first: &[Fact], holder| faults(&[first, &[started(0), found(holder, &[])]]).len();
+    for first in [&begun[..], &taken_over] {
+        assert_eq!((starts(first, Some("a")), starts(first, None), starts(first, Some("b"))), (0, 1, 1));
+    }
+    assert_eq!((starts(&open, Some("a")), starts(&open, None)), (0, 0), "the answer may count or not");
+    assert_eq!(starts(&[], Some("b")), 0, "a takeover may have begun that nobody was told of");
+    let later = [started(0), found(Some("a"), &[]), found(None, &[])];
+    assert_eq!(faults(&[&begun, &later]).len(), 0, "only at a start");
+}
+
+#[test]
+fn whoever_waits_for_the_slot_still_waits_at_the_next_start() {
+    let queued = r#"{"seq":1,"code":"takeover","server":"a","actor":"x","details":{"from":"none","to":"queued"}}"#;
+    let mut first = accepted("takeover", "x");
+    first.push(Fact::Event { seq: 1, json: queued.into() });
+    let starts = |between: &[Fact], queue: &[&str]| {
+        let first: Vec<Fact> = first.iter().chain(between).cloned().collect();
+        faults(&[&first, &[started(1), found(None, queue)]]).len()
+    };
+    assert_eq!((starts(&[], &["a"]), starts(&[], &[])), (0, 1));
+    let heard = Fact::Heard { server: "a".into() };
+    assert_eq!(starts(&[heard], &[]), 1, "an operator wants it");
+    assert_eq!(starts(&accepted("cancel", "y"), &[]), 0);
+    assert_eq!(starts(&accepted("cancel", "y")[..1], &[]), 0, "a kill in the call leaves it open");
+}
+
 #[test]
 fn a_kill_hits_what_has_been_told_of_and_is_not_over() {
     let mut checker = checker();
     checker.begin_life();
     assert_eq!(checker.in_flight(), [Kind::Start].into());
-    checker.take(Fact::Started { servers: Vec::new() });
+    checker.take(started(0));
     for fact in [begin(1, "takeover", "a", false), begin(2, "backup", "b", false)] {
         checker.take(fact);
     }
@@ -159,6 +205,7 @@ fn accepted(call: &str, actor: &str) -> Vec<Fact> {
 #[test]
 fn a_lost_call_and_a_lost_entry_are_found_at_the_end() {
     let mut facts = accepted("cancel", "x");
+    facts.push(started(1));
     facts.push(Fact::Event { seq: 2, json: r#"{"seq":2}"#.into() });
     assert_eq!(faults_at_the_end(facts, &[r#""code":"other""#]).len(), 2);
     let gone = faults_at_the_end(Vec::new(), &[r#""code":"other""#, r#""seq":7"#]);

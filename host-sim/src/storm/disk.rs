@@ -13,24 +13,55 @@ use super::host::ALL;
 use super::last::temporary_files;
 use super::work::{sha256, token};
 
+/// What is in the state directory.
+const STATE: [&str; 10] = [
+    "state.a.json",
+    "state.b.json",
+    "config.a.json",
+    "config.b.json",
+    "tokens.a.json",
+    "tokens.b.json",
+    "spare.1",
+    "spare.2",
+    "lock",
+    "log",
+];
+
 /// What is wrong with the files below the storm's folder.
 ///
 /// # Errors
 /// They cannot be read.
 pub fn faults(folder: &Path, checker: &Checker) -> Result<Vec<String>> {
     let mut wrong: Vec<String> =
-        temporary_files(folder).into_iter().map(|file| format!("{file} was left over")).collect();
+        temporary_files(folder)?.into_iter().map(|file| format!("{file} was left over")).collect();
+    let (backups, state) = (folder.join("backups"), folder.join("state"));
+    wrong.extend(strange_files(&backups, |name| ALL.contains(&name))?);
+    wrong.extend(strange_files(&state, |name| STATE.contains(&name))?);
+    wrong.extend(strange_files(&state.join("log"), is_of_log)?);
     for server in ALL {
-        let files = names(&folder.join("backups").join(server))?;
-        wrong.extend(backup_faults(server, &folder.join("backups").join(server), &files, checker)?);
+        let files = names(&backups.join(server))?;
+        wrong.extend(backup_faults(server, &backups.join(server), &files, checker)?);
     }
-    wrong.extend(token_faults(&folder.join("state"), checker)?);
+    wrong.extend(token_faults(&state, checker)?);
     Ok(wrong)
 }
 
+fn is_of_log(name: &str) -> bool {
+    let number = name.strip_prefix("log-").and_then(|rest| rest.strip_suffix(".jsonl"));
+    name == "boot.json" || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn strange_files(folder: &Path, is_known: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let strange = names(folder)?.into_iter().filter(|name| !is_known(name));
+    Ok(strange.map(|name| format!("{} is nothing that belongs there", folder.join(name).display())).collect())
+}
+
 fn names(folder: &Path) -> Result<Vec<String>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let cannot = || format!("cannot read {}", folder.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).with_context(cannot)? {
+        names.push(entry.with_context(cannot)?.file_name().to_string_lossy().into_owned());
+    }
     names.sort_unstable();
     Ok(names)
 }
@@ -86,7 +117,7 @@ fn archive_fault(server: &str, number: u64, path: &Path) -> Result<Option<String
 fn token_faults(state: &Path, checker: &Checker) -> Result<Vec<String>> {
     let mut newest = Value::Null;
     for name in ["tokens.a.json", "tokens.b.json"] {
-        let Ok(text) = fs::read(state.join(name)) else { continue };
+        let text = fs::read(state.join(name)).with_context(|| format!("cannot read {name}"))?;
         let document: Value = serde_json::from_slice(&text).with_context(|| format!("{name} is damaged"))?;
         if document["generation"].as_u64() > newest["generation"].as_u64() {
             newest = document;
@@ -105,4 +136,26 @@ fn token_faults(state: &Path, checker: &Checker) -> Result<Vec<String>> {
     }
     wrong.extend(left.iter().map(|server| format!("no token of {server} is kept, and it is authorized")));
     Ok(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_does_not_belong_there_is_found_and_what_cannot_be_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        fs::create_dir(&log).unwrap();
+        for name in ["boot.json", "log-00000000000000000001.jsonl", "log-1.jsonl.old"] {
+            fs::write(log.join(name), "").unwrap();
+        }
+        let strange = strange_files(&log, is_of_log).unwrap();
+        assert!(strange.len() == 1 && strange[0].contains("log-1.jsonl.old"), "{strange:?}");
+        assert!(strange_files(folder.path(), |name| STATE.contains(&name)).unwrap().is_empty());
+        fs::write(log.join("x.tmp"), "").unwrap();
+        assert_eq!(temporary_files(folder.path()).unwrap().len(), 1);
+        let nowhere = folder.path().join("nowhere");
+        assert!(temporary_files(&nowhere).is_err() && strange_files(&nowhere, |_| true).is_err());
+    }
 }

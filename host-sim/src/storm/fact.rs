@@ -10,6 +10,8 @@ pub enum Fact {
     Started {
         /// `id@host` of each.
         servers: Vec<String>,
+        /// The number of the last entry in the log.
+        last_seq: u64,
     },
     /// `start` went well, or the last life is about to stop: what the status says.
     Found {
@@ -17,6 +19,15 @@ pub enum Fact {
         joined: bool,
         /// The servers that can be logged in on.
         authorized: Vec<String>,
+        /// The server that has the slot.
+        holder: Option<String>,
+        /// The servers that wait for it, in order.
+        queue: Vec<String>,
+    },
+    /// A keep-alive message of a server is about to be reported.
+    Heard {
+        /// Which.
+        server: String,
     },
     /// A call is about to be made.
     Calling {

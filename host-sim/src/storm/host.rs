@@ -4,7 +4,7 @@
 //! Started by the storm, which reads its facts and ends it; it also ends when the storm does.
 
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,12 @@ pub struct LifeArgs {
     /// The last one: brings everything to its end, tells the whole log, and ends.
     #[arg(long)]
     pub last: bool,
+    /// A configuration was accepted before: it must be there.
+    #[arg(long)]
+    pub configured: bool,
+    /// Servers are restored automatically.
+    #[arg(long)]
+    pub restores: bool,
 }
 
 /// Tells the storm.
@@ -83,14 +89,25 @@ impl Host for Told {
 /// A monitored server: its id, and the host it has.
 pub type Place = (String, String);
 
-fn configuration(folder: &Path, servers: &[Place]) -> Value {
-    let server = |(id, host): &Place| json!({ "id": id, "host": host });
+fn configuration(args: &LifeArgs, servers: &[Place]) -> Value {
+    let (folder, server) = (&args.folder, |(id, host): &Place| json!({ "id": id, "host": host }));
     json!({
         "schema": 1, "backup_directory": folder.join("backups"), "store_path": folder.join("video"),
         "takeover_timeout_s": 3600, "restore_timeout_s": 3600, "backup_timeout_s": 3600, "operation_timeout_s": 3600,
-        "daily_backup": false, "backups_kept": KEPT,
+        "daily_backup": false, "backups_kept": KEPT, "automatic_restore": args.restores, "restore_stable_s": 0,
         "monitored_servers": servers.iter().map(server).collect::<Vec<_>>(),
     })
+}
+
+/// What makes the one list of servers the other.
+fn edit(before: &[Place], after: &[Place]) -> Value {
+    let server = |(id, host): &Place| json!({ "id": id, "host": host });
+    let has = |all: &[Place], id: &String| all.iter().any(|(other, _)| other == id);
+    let (changed, added): (Vec<&Place>, Vec<&Place>) =
+        after.iter().filter(|place| !before.contains(place)).partition(|(id, _)| has(before, id));
+    let removed: Vec<&String> = before.iter().map(|(id, _)| id).filter(|id| !has(after, id)).collect();
+    let list = |places: Vec<&Place>| places.into_iter().map(server).collect::<Vec<_>>();
+    json!({ "add": list(added), "change": list(changed), "remove": removed })
 }
 
 /// The servers of the storm; the last one comes and goes.
@@ -135,12 +152,14 @@ fn live(args: &LifeArgs) -> Result<()> {
     let first: Vec<Place> = ALL[..3].iter().map(|id| place(id, false)).collect();
     let mut instance = match create(None) {
         // Killed before the first configuration was kept.
-        Err(error) if error.code == abi::VMSF_ERR_CONFIG => create(Some(configuration(&args.folder, &first)))?,
+        Err(error) if error.code == abi::VMSF_ERR_CONFIG && !args.configured => {
+            create(Some(configuration(args, &first)))?
+        }
         created => created?,
     };
     let _ = shared.caller.set(instance.caller());
     let mut doer = Doer::new(&instance, args)?;
-    tell(&Fact::Started { servers: named(&doer.servers) });
+    tell(&Fact::Started { servers: named(&doer.servers), last_seq: last_seq(&instance)? });
     instance.start()?;
     tell_status(&instance)?;
     let (caller, rng) = (instance.caller(), Rng::with_seed(!args.seed));
@@ -154,9 +173,15 @@ fn live(args: &LifeArgs) -> Result<()> {
     tell_status(&instance)?;
     instance.stop(10_000)?;
     tell_log(&instance)?;
+    check_callbacks(&instance)?;
     instance.destroy()?;
     tell(&Fact::Ended {});
     Ok(())
+}
+
+/// The plugin goes on where a callback panics, so nobody else would tell of it.
+fn check_callbacks(instance: &Instance) -> Result<()> {
+    instance.host_panic().map_or(Ok(()), |panic| bail!("the host has panicked inside a callback: {panic}"))
 }
 
 /// The status as JSON.
@@ -169,8 +194,16 @@ fn tell_status(instance: &Instance) -> Result<()> {
     let servers = status["servers"].as_array().context("a status without servers")?.iter();
     let authorized = servers.filter(|server| server["authorized"] == true).filter_map(|server| server["id"].as_str());
     let authorized = authorized.map(str::to_owned).collect();
-    tell(&Fact::Found { joined: status["cluster"]["joined"] == true, authorized });
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let queue = status["queue"].as_array().context("a status without a queue")?.iter().filter_map(text).collect();
+    let holder = text(&status["holder"]);
+    tell(&Fact::Found { joined: status["cluster"]["joined"] == true, authorized, holder, queue });
     Ok(())
+}
+
+fn last_seq(instance: &Instance) -> Result<u64> {
+    let page: Value = serde_json::from_str(&instance.log(1, 1)?)?;
+    page["last_seq"].as_u64().context("a log without its last number")
 }
 
 /// The whole stored log.
@@ -191,9 +224,9 @@ fn tell_log(instance: &Instance) -> Result<()> {
 pub struct Doer<'a> {
     /// The instance.
     pub instance: &'a Instance,
-    folder: &'a Path,
-    seed: u64,
+    args: &'a LifeArgs,
     calls: u32,
+    configurations: u32,
     servers: Vec<Place>,
 }
 
@@ -203,7 +236,7 @@ impl<'a> Doer<'a> {
         let servers = config["monitored_servers"].as_array().context("no servers")?.iter();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let servers = servers.map(|server| (text(&server["id"]), text(&server["host"]))).collect();
-        Ok(Self { instance, folder: &args.folder, seed: args.seed, calls: 0, servers })
+        Ok(Self { instance, args, calls: 0, configurations: 0, servers })
     }
 
     /// Makes a call, for a server or, where its id is "", for none. A server that is not there is called nothing.
@@ -213,7 +246,7 @@ impl<'a> Doer<'a> {
     pub fn call(&mut self, call: &str, id: &str) -> Result<(), CallError> {
         let server = if id.is_empty() { 0 } else { self.instance.server(id)? };
         self.calls += 1;
-        let actor = format!("{:x}-{}", self.seed, self.calls);
+        let actor = format!("{:x}-{}", self.args.seed, self.calls);
         tell(&Fact::Calling { call: call.into(), server: id.into(), actor: actor.clone() });
         let result = self.make(call, (id, server), &actor);
         tell(&match &result {
@@ -243,11 +276,23 @@ impl<'a> Doer<'a> {
         }
     }
 
-    /// Gives a configuration; whether it was accepted.
+    /// Gives a configuration, whole or as an edit in turn; whether it was accepted.
     pub fn configure(&mut self, servers: Vec<Place>) -> bool {
         tell(&Fact::Configuring { servers: named(&servers) });
-        let accepted = self.instance.configure(&configuration(self.folder, &servers).to_string(), false).is_ok();
+        self.configurations += 1;
+        let given = if self.configurations.is_multiple_of(2) {
+            self.instance.edit(&edit(&self.servers, &servers).to_string(), false)
+        } else {
+            self.instance.configure(&configuration(self.args, &servers).to_string(), false)
+        };
+        let accepted = given.is_ok();
         tell(&Fact::Configured { accepted });
+        // Servers that the host works for stay as they are; nothing else is wrong with what is given.
+        if let Err(error) = given.as_ref()
+            && error.code != abi::VMSF_ERR_CONFIG
+        {
+            tell(&Fact::Fault { text: format!("a configuration was refused: {error}") });
+        }
         if accepted {
             self.servers = servers;
         }
@@ -284,6 +329,7 @@ fn act(doer: &mut Doer<'_>, seed: u64) -> Result<()> {
     let mut rng = Rng::with_seed(seed);
     let began = Instant::now();
     while began.elapsed() < OVERLOOKED {
+        check_callbacks(doer.instance)?;
         let id = ALL[rng.usize(0..ALL.len())];
         // What is refused, and whether it may be, is the checker's to say.
         match rng.u32(0..100) {
@@ -309,7 +355,24 @@ fn act(doer: &mut Doer<'_>, seed: u64) -> Result<()> {
 fn report(instance: &Instance, id: &str, long_ago: bool) -> Result<()> {
     let Ok(server) = instance.server(id) else { return Ok(()) };
     let at = if long_ago { instance.now_ns()?.saturating_sub(LONG_AGO_NS).max(1) } else { 0 };
+    tell(&Fact::Heard { server: id.into() });
     // A list that is full says so; the newest is kept.
     let _ = instance.notify(server, abi::VMSF_NOTIFY_KEEP_ALIVE, at);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_says_only_what_is_different() {
+        let before: Vec<Place> = ["a", "c"].map(|id| place(id, false)).into();
+        let after = vec![place("c", true), place("d", false)];
+        let expected = json!({
+            "add": [{ "id": "d", "host": "d.example" }], "change": [{ "id": "c", "host": "c2.example" }], "remove": ["a"]
+        });
+        assert_eq!(edit(&before, &after), expected);
+        assert_eq!(edit(&after, &after), json!({ "add": [], "change": [], "remove": [] }));
+    }
 }

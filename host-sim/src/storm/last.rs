@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::host::{ALL, Doer, status};
@@ -21,7 +21,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Something does not come to its end; the text says what, with the status.
 pub fn bring_to_an_end(doer: &mut Doer<'_>, folder: &Path) -> Result<()> {
     until(doer, "all that was begun is over", |_, status| is_at_rest(status))?;
-    until(doer, "no temporary file is left", |_, _| temporary_files(&folder.join("backups")).is_empty())?;
+    let backups = folder.join("backups");
+    until(doer, "no temporary file is left", |_, _| temporary_files(&backups).is_ok_and(|files| files.is_empty()))?;
     until(doer, "all servers are configured", |doer, _| doer.has_all() || doer.configure(doer.with_all()))?;
     until(doer, "it is part of the cluster", |doer, _| doer.call("join", "").is_ok())?;
     until(doer, "the slot is free", |doer, status| {
@@ -77,15 +78,18 @@ fn server<'a>(status: &'a Value, id: &str) -> &'a Value {
 }
 
 /// Files that are only there while something is written, at any depth.
-#[must_use]
-pub fn temporary_files(directory: &Path) -> Vec<String> {
+///
+/// # Errors
+/// A directory cannot be read.
+pub fn temporary_files(directory: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+        let path = entry?.path();
         if path.is_dir() {
-            found.extend(temporary_files(&path));
+            found.extend(temporary_files(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "tmp") {
             found.push(path.display().to_string());
         }
     }
-    found
+    Ok(found)
 }

@@ -1,10 +1,11 @@
 //! The kill storm: a real host process is killed with SIGKILL at random instants, started again each time on the same state directory, and
 //! at the end nothing may be lost, doubled or damaged.
 //!
-//! `host` is one life, `work` what it does when the plugin asks, `last` the end of the last one; `fact` is what they tell; `check` is what has to
-//! hold over all of them, with `access` and `ledger`, and `disk` what has to lie there at the end. The instants come from the seed; what exactly
-//! they hit is the machine's to say, so a failure keeps its folder with all facts. One kill in three comes at any instant from the start of the
-//! process on, the others in turn while a call, a reconfiguration or an operation of each `kind` goes on; that each was hit is checked, too.
+//! `host` is one life, `work` what it does when the plugin asks, `last` the end of the last one; `fact` is what they tell; `life` starts, kills
+//! and judges them; `check` is what has to hold over all of them, with `access`, `queue` and `ledger`, and `disk` what has to lie there at the
+//! end. The instants come from the seed; what exactly they hit is the machine's to say, so a failure keeps its folder with all facts. One kill
+//! in three comes at any instant from the start of the process on, the others while that `kind` of work goes on that was hit least: a start, a
+//! call, a reconfiguration or an operation; that each was hit is checked, too. With an even seed servers are restored automatically.
 
 mod access;
 pub mod check;
@@ -14,38 +15,36 @@ pub mod host;
 pub mod kind;
 mod last;
 mod ledger;
+mod life;
+mod queue;
+mod signals;
 mod work;
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use fastrand::Rng;
 use serde_json::json;
 
-use self::check::Checker;
+use self::check::{Checker, Figures};
 pub use self::host::LifeArgs;
 use self::kind::Kind;
+use self::life::{Aim, Ear};
+use self::signals::Signals;
 pub use crate::commands::{BAD, MISSED, OK};
-use crate::plugin;
+use crate::plugin::{self, Plugin};
 
-/// A life that is killed at any instant is killed at the latest so long after its start.
-const LONGEST_LIFE: Duration = Duration::from_millis(150);
-/// One that is killed while something goes on waits for that so long.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// And is killed at the latest so long after it began.
-const LONGEST_AIM: Duration = Duration::from_millis(10);
-/// The last life ends by itself, within this.
-const LAST_LIFE: Duration = Duration::from_secs(300);
 /// Progress is shown at least so often.
 const SHOWN_EVERY: u32 = 50;
 /// How many kills there are for each one that has to hit each kind.
 const KILLS_FOR_ONE: u32 = 100;
+/// So few may miss a kind by chance.
+const FEW_KILLS: u32 = 50;
+/// More take longer than anybody waits.
+const KILLS_MAX: i64 = 1_000_000;
 /// `backups_kept` of the storm.
 const KEPT: usize = 3;
 
@@ -57,12 +56,13 @@ Examples:
   host-sim storm --kills 25 --seed 7
 
 Exit status:
-  0  nothing was lost, doubled, damaged or left over
-  1  something was: told on standard error, and the folder is kept
-  2  there is no plugin, or no process can be started")]
+  0    nothing was lost, doubled, damaged or left over
+  1    something was, or the storm could not go on: told on standard output, and the folder is kept
+  2    it could not begin: bad command line, no plugin, or no process can be started
+  130  ended by Ctrl-C (128 and the number of the signal); the folder is removed")]
 pub struct StormArgs {
     /// How often the host is killed
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=KILLS_MAX))]
     pub kills: u32,
     /// Where the random instants and deeds come from
     #[arg(long, default_value_t = 1)]
@@ -75,13 +75,20 @@ pub struct StormArgs {
     pub plugin: Option<PathBuf>,
 }
 
+impl StormArgs {
+    /// Whether servers are restored automatically.
+    fn restores(&self) -> bool {
+        self.seed.is_multiple_of(2)
+    }
+}
+
 /// Runs the storm; gives the exit status.
 #[must_use]
 pub fn run(args: &StormArgs) -> u8 {
     match storm(args) {
         Ok(status) => status,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{error:#}");
+            let _ = writeln!(io::stderr(), "error: {error:#}");
             BAD
         }
     }
@@ -89,30 +96,24 @@ pub fn run(args: &StormArgs) -> u8 {
 
 fn storm(args: &StormArgs) -> Result<u8> {
     let plugin = plugin::find(args.plugin.as_deref())?;
+    // Only a look: what cannot be used is told before anything begins.
+    Plugin::load(&plugin)?;
+    let signals = Signals::watched().context("cannot wait for signals")?;
     let folder = tempfile::Builder::new().prefix("vms-failover-storm-").tempdir()?;
     fs::create_dir(folder.path().join("backups"))?;
-    let mut facts = fs::File::create(folder.path().join("facts.jsonl"))?;
-    let (mut rng, mut checker, began) = (Rng::with_seed(args.seed), Checker::default(), Instant::now());
-    for kill in 1..=args.kills + 1 {
-        let last = kill > args.kills;
-        let life = LifeArgs { folder: folder.path().into(), seed: rng.u64(..), plugin: plugin.clone(), last };
-        let aim = if last { Aim::at_nothing() } else { Aim::of(kill, &mut rng) };
-        checker.begin_life();
-        live(&life, aim, &mut Ear { checker: &mut checker, facts: &mut facts })?;
-        if !checker.faults().is_empty() {
-            break;
-        }
-        show_progress(kill.min(args.kills), args.kills, &checker);
+    let facts = fs::File::create(folder.path().join("facts.jsonl"))?;
+    let (rng, began) = (Rng::with_seed(args.seed), Instant::now());
+    let checker = Checker::new(args.restores());
+    let mut storm = Storm { args, plugin, folder: folder.path(), facts, signals, rng, checker };
+    let before_the_last_life = storm.blow()?;
+    if let Some(status) = storm.signals.status() {
+        folder.close().context("files are left behind")?;
+        let _ = writeln!(io::stderr(), "interrupted: the host is ended, and the files are removed");
+        return Ok(status);
     }
-    let mut faults = checker.faults().to_vec();
-    if faults.is_empty() {
-        checker.end();
-        faults = checker.faults().to_vec();
-        faults.extend(disk::faults(folder.path(), &checker)?);
-        faults.extend(not_hit(&checker, args.kills));
-    }
-    report(args, &checker, &faults, began.elapsed());
-    if faults.is_empty() {
+    storm.look_at_the_end();
+    report(args, &storm.checker, &before_the_last_life, began.elapsed());
+    if storm.checker.faults().is_empty() {
         return Ok(OK);
     }
     let kept = folder.keep();
@@ -120,118 +121,78 @@ fn storm(args: &StormArgs) -> Result<u8> {
     Ok(MISSED)
 }
 
-/// When a life is killed.
-#[derive(Debug, Clone, Copy)]
-struct Aim {
-    /// While this goes on; none: whatever goes on.
-    kind: Option<Kind>,
-    /// So long after the start, or after it was seen to go on.
-    after: Duration,
-    /// At the latest so long after the start.
-    latest: Duration,
+/// A storm under way.
+struct Storm<'a> {
+    args: &'a StormArgs,
+    plugin: PathBuf,
+    folder: &'a Path,
+    facts: fs::File,
+    signals: Signals,
+    rng: Rng,
+    checker: Checker,
 }
 
-impl Aim {
-    fn of(kill: u32, rng: &mut Rng) -> Self {
-        // A kill before the host has told anything needs no aim.
-        let kinds = &Kind::ALL[1..];
-        if kill.is_multiple_of(3) {
-            let after = LONGEST_LIFE.mul_f64(rng.f64());
-            return Self { kind: None, after, latest: after };
+impl Storm<'_> {
+    /// One life after another, until something is wrong or a signal comes. Gives what was done before the last life.
+    fn blow(&mut self) -> Result<Figures> {
+        let kills = self.args.kills;
+        for kill in 1..=kills {
+            self.live(kill, false)?;
+            if self.is_over() {
+                return Ok(self.checker.figures.clone());
+            }
+            show_progress(kill, kills, &self.checker);
         }
-        let turn = (kill - kill / 3 - 1) as usize;
-        let after = LONGEST_AIM.mul_f64(rng.f64());
-        Self { kind: Some(kinds[turn % kinds.len()]), after, latest: LONGEST_WAIT }
+        let before = self.checker.figures.clone();
+        self.live(kills + 1, true)?;
+        Ok(before)
     }
 
-    fn at_nothing() -> Self {
-        Self { kind: None, after: LAST_LIFE, latest: LAST_LIFE }
+    fn is_over(&self) -> bool {
+        self.signals.came() || !self.checker.faults().is_empty()
     }
-}
 
-/// What is done with each line that a life tells.
-struct Ear<'a> {
-    checker: &'a mut Checker,
-    facts: &'a mut fs::File,
-}
-
-impl Ear<'_> {
-    fn take(&mut self, line: &str) -> Result<()> {
-        writeln!(self.facts, "{line}")?;
-        self.checker.take(serde_json::from_str(line).with_context(|| format!("no fact: {line}"))?);
+    /// One life. Once there was one, whatever goes wrong is a fault, and the folder shows why.
+    fn live(&mut self, kill: u32, last: bool) -> Result<()> {
+        let life = LifeArgs {
+            folder: self.folder.into(),
+            seed: self.rng.u64(..),
+            plugin: self.plugin.clone(),
+            last,
+            configured: self.checker.was_configured(),
+            restores: self.args.restores(),
+        };
+        let aim = if last { Aim::at_nothing() } else { Aim::of(kill, &mut self.rng, &self.checker.figures.hits) };
+        self.checker.begin_life();
+        let lived = match life::start(&life) {
+            Err(error) if kill == 1 => return Err(error),
+            Err(error) => Err(error),
+            Ok(child) => {
+                let ear = Ear { checker: &mut self.checker, facts: &mut self.facts, signals: &self.signals };
+                life::live(child, last, aim, ear)
+            }
+        };
+        if let Err(error) = lived {
+            self.checker.fault(format!("the storm cannot go on: {error:#}"));
+        }
         Ok(())
     }
 
-    /// Until it is time to kill, or nobody tells any more.
-    fn listen(&mut self, lines: &Receiver<String>, mut aim: Aim) -> Result<()> {
-        let began = Instant::now();
-        let mut seen: Option<Instant> = None;
-        loop {
-            if let Some(kind) = aim.kind {
-                let goes_on = self.checker.in_flight().contains(&kind);
-                // It was over too soon: the next one is not given so long.
-                aim.after = if seen.is_some() && !goes_on { aim.after / 2 } else { aim.after };
-                seen = goes_on.then(|| seen.unwrap_or_else(Instant::now));
-            }
-            let since = if aim.kind.is_some() { seen } else { Some(began) };
-            let latest = began + aim.latest;
-            let due = since.map_or(latest, |since| (since + aim.after).min(latest));
-            match lines.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.take(&line)?,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(()),
-            }
+    /// The whole log and the disk are looked at only where nothing was wrong so far.
+    fn look_at_the_end(&mut self) {
+        if self.checker.faults().is_empty() {
+            self.checker.end();
+            let disk = disk::faults(self.folder, &self.checker);
+            let disk = disk.unwrap_or_else(|error| vec![format!("the files cannot be looked at: {error:#}")]);
+            let missed = not_hit(&self.checker, self.args.kills);
+            disk.into_iter().chain(missed).for_each(|text| self.checker.fault(text));
         }
-    }
-}
-
-/// Starts a life, ends it (the last one ends by itself), and takes in what it tells.
-fn live(life: &LifeArgs, aim: Aim, ear: &mut Ear<'_>) -> Result<()> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("storm-host").arg("--folder").arg(&life.folder).arg("--library").arg(&life.plugin);
-    command.arg(format!("--seed={}", life.seed)).stdin(Stdio::piped()).stdout(Stdio::piped());
-    if life.last {
-        command.arg("--last");
-    }
-    let mut child = command.spawn().context("cannot start a host")?;
-    let told = child.stdout.take().context("no standard output")?;
-    let (send, lines) = mpsc::channel();
-    let reader = thread::spawn(move || read(told, &send));
-    let heard = ear.listen(&lines, aim);
-    if life.last {
-        wait(&mut child, LAST_LIFE);
-    }
-    // SIGKILL. One that has ended already is no error.
-    let _ = child.kill();
-    child.wait().context("cannot wait for a host")?;
-    heard?;
-    lines.iter().try_for_each(|line| ear.take(&line))?;
-    if !life.last {
-        ear.checker.killed();
-    }
-    reader.join().map_err(|_| anyhow!("the reader panicked"))
-}
-
-/// Cut lines are no facts: a host that is killed while it writes has not told it.
-fn read(told: impl Read, send: &Sender<String>) {
-    let mut told = BufReader::new(told);
-    let mut line = String::new();
-    while told.read_line(&mut line).is_ok_and(|read| read > 0) && line.ends_with('\n') {
-        let _ = send.send(line.trim_end().to_owned());
-        line.clear();
-    }
-}
-
-fn wait(child: &mut Child, most: Duration) {
-    let until = Instant::now() + most;
-    while Instant::now() < until && matches!(child.try_wait(), Ok(None)) {
-        thread::sleep(Duration::from_millis(5));
     }
 }
 
 /// Kinds that too few kills have hit: then the storm says too little.
 fn not_hit(checker: &Checker, kills: u32) -> Vec<String> {
-    // A few kills may miss a kind by chance.
-    let least = kills / KILLS_FOR_ONE;
+    let least = if kills < FEW_KILLS { 0 } else { (kills / KILLS_FOR_ONE).max(1) };
     let hits = |kind: &Kind| checker.figures.hits.get(kind).copied().unwrap_or(0);
     let few = Kind::ALL.iter().filter(|kind| hits(kind) < least);
     few.map(|kind| format!("{} kills hit {}, at least {least} should", hits(kind), kind.name())).collect()
@@ -253,11 +214,14 @@ fn show_progress(kill: u32, kills: u32, checker: &Checker) {
     };
 }
 
-fn report(args: &StormArgs, checker: &Checker, faults: &[String], took: Duration) {
-    let figures = &checker.figures;
+fn report(args: &StormArgs, checker: &Checker, before_the_last_life: &Figures, took: Duration) {
+    let (figures, faults) = (&checker.figures, checker.faults());
     let text = if args.json {
-        json!({ "kills": args.kills, "seed": args.seed, "seconds": took.as_secs(), "figures": figures, "faults": faults })
-            .to_string()
+        json!({
+            "kills": args.kills, "seed": args.seed, "seconds": took.as_secs(), "figures": figures,
+            "before_the_last_life": before_the_last_life, "faults": faults
+        })
+        .to_string()
     } else if faults.is_empty() {
         let hits: Vec<String> = figures.hits.iter().map(|(kind, hits)| format!("{} {hits}", kind.name())).collect();
         format!(
