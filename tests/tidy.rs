@@ -64,7 +64,8 @@ fn declares_unsafe(line: &str) -> bool {
 
 #[test]
 fn what_declares_something_unsafe_is_told_from_its_type() {
-    for line in ["pub unsafe fn a(", "unsafe extern \"C\" fn a(b: u8) {", "unsafe extern \"C\" {", "unsafe trait A {}"] {
+    for line in ["pub unsafe fn a(", "unsafe extern \"C\" fn a(b: u8) {", "unsafe extern \"C\" {", "unsafe trait A {}"]
+    {
         assert!(declares_unsafe(line), "{line}");
     }
     for line in ["type A = unsafe extern \"C\" fn(", "entry_fn = unsafe extern \"C\" fn(io: u8);", "unsafe { a() }"] {
