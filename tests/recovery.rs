@@ -83,13 +83,12 @@ fn an_operation_begun_again_is_not_forgotten_where_the_state_cannot_be_written()
     first.drive_to(1_001);
     let id = first.begun().id;
     let rig = first.left().created(None);
-    let away = rig.directory.path().with_extension("away");
-    fs::rename(rig.directory.path(), &away).unwrap();
+    let away = rig.take_state_away();
     expect(rig.start(), abi::VMSF_OK, "start");
     rig.drive_to(5);
     assert_eq!(rig.begun().id, id);
     assert_eq!(rig.states("a"), [] as [&str; 0], "it goes on being taken over");
-    fs::rename(&away, rig.directory.path()).unwrap();
+    away.bring_back();
     rig.drive_to(20);
     rig.answer(abi::VMSF_OUTCOME_OK);
     rig.drive_to(21);
@@ -374,8 +373,7 @@ fn without_a_state_directory_takeovers_are_blocked_calls_refused_and_all_heals_b
     let rig = Life::ready(&["a", "b"]);
     rig.keep_alive("a");
     rig.drive_to(1_010);
-    let away = rig.directory.path().with_extension("away");
-    fs::rename(rig.directory.path(), &away).unwrap();
+    let away = rig.take_state_away();
     expect(rig.takeover(rig.server("b")).0, abi::VMSF_ERR_IO, "takeover");
     let (_, text) = rig.last_error();
     assert!(text.contains(rig.directory.path().to_str().unwrap()), "the path and the reason: {text}");
@@ -388,7 +386,7 @@ fn without_a_state_directory_takeovers_are_blocked_calls_refused_and_all_heals_b
     let raised: Vec<_> = blocked.iter().filter(|entry| entry["severity"] == "alarm").collect();
     assert_eq!(raised.len(), 1, "once per reason: {blocked:#?}");
     assert!(raised[0].to_string().contains("state_not_writable"), "{raised:#?}");
-    fs::rename(&away, rig.directory.path()).unwrap();
+    away.bring_back();
     rig.drive_to(1_111);
     let Begun { flags, json, .. } = rig.begun();
     assert_eq!((flags, &json["server"]["id"], &json["actor"]), (0, &json!("a"), &json!("automatic")));

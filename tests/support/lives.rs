@@ -119,6 +119,13 @@ impl Life {
         Left { state, backups: Rc::clone(&self.backups) }
     }
 
+    /// Takes the state directory away from under it.
+    pub fn take_state_away(&self) -> Away {
+        let away = Away { from: self.directory.path().to_owned(), to: directory() };
+        fs::rename(&away.from, away.state()).unwrap();
+        away
+    }
+
     /// Killed, and started again with what it kept.
     pub fn killed(&self) -> Life {
         self.left().going_on(None)
@@ -237,6 +244,22 @@ impl Life {
     pub fn page(&self, since: u64) -> Value {
         let text = rig::text(|buf, cap, len| call!(log(self.p, since, 1000, buf, cap, len))).expect("a page");
         serde_json::from_str(&text).expect("JSON")
+    }
+}
+
+/// Where a state directory is while it is away; it goes with this if it is not brought back.
+pub struct Away {
+    from: PathBuf,
+    to: TempDir,
+}
+
+impl Away {
+    fn state(&self) -> PathBuf {
+        self.to.path().join("state")
+    }
+
+    pub fn bring_back(self) {
+        fs::rename(self.state(), &self.from).unwrap();
     }
 }
 
