@@ -408,3 +408,26 @@ fn the_status_of_a_thousand_servers_takes_five_milliseconds_at_most() {
         assert!(took[0].as_millis() < most, "{took:?}");
     }
 }
+
+#[test]
+fn a_server_added_later_is_never_seen_from_then_on_and_the_alarm_ends_with_an_info_entry() {
+    let rig = Rig::running(true, &["a"]);
+    drive(&rig, 1_100 * SECOND);
+    expect(rig.edit(r#"{"add":[{"id":"late","host":"late.example"}]}"#, 0).0, abi::VMSF_OK, "edit");
+    drive(&rig, 1_400 * SECOND - 1);
+    let told = |rig: &Rig| -> Vec<Value> {
+        let entry = |callback| match callback {
+            Callback::Event { json, .. } if json["code"] == "never_seen" && json["server"] == "late" => Some(json),
+            _ => None,
+        };
+        rig.probe.seen().into_iter().filter_map(entry).collect()
+    };
+    assert_eq!(told(&rig), [] as [Value; 0], "300 s from its configuration on");
+    drive(&rig, 1_400 * SECOND);
+    assert_eq!((told(&rig).len(), &told(&rig)[0]["severity"]), (1, &json!("alarm")));
+    assert_eq!(status(&rig)["servers"][1]["alarms"], json!(["never_seen"]));
+    expect(rig.notify(rig.server("late"), abi::VMSF_NOTIFY_CONNECTED, 0), abi::VMSF_OK, "notify");
+    drive(&rig, 1_401 * SECOND);
+    assert_eq!((told(&rig).len(), &told(&rig)[1]["severity"]), (2, &json!("info")), "the cause has ended");
+    assert_eq!(status(&rig)["servers"][1]["alarms"], json!([]));
+}

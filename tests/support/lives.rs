@@ -121,9 +121,7 @@ impl Life {
 
     /// Takes the state directory away from under it.
     pub fn take_state_away(&self) -> Away {
-        let away = Away { from: self.directory.path().to_owned(), to: directory() };
-        fs::rename(&away.from, away.state()).unwrap();
-        away
+        Away::take(self.directory.path())
     }
 
     /// Killed, and started again with what it kept.
@@ -247,19 +245,25 @@ impl Life {
     }
 }
 
-/// Where a state directory is while it is away; it goes with this if it is not brought back.
+/// Where a directory is while it is away; it goes with this if it is not brought back.
 pub struct Away {
     from: PathBuf,
     to: TempDir,
 }
 
 impl Away {
-    fn state(&self) -> PathBuf {
-        self.to.path().join("state")
+    pub fn take(from: &Path) -> Away {
+        let away = Away { from: from.to_owned(), to: directory() };
+        fs::rename(from, away.place()).unwrap();
+        away
+    }
+
+    fn place(&self) -> PathBuf {
+        self.to.path().join("away")
     }
 
     pub fn bring_back(self) {
-        fs::rename(self.state(), &self.from).unwrap();
+        fs::rename(self.place(), &self.from).unwrap();
     }
 }
 
