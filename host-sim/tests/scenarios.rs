@@ -2,6 +2,8 @@
 
 #[path = "../../tests/support/polite.rs"]
 mod polite;
+#[path = "support/program.rs"]
+mod program;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +15,7 @@ use host_sim::scenario::Scenario;
 use host_sim::trace::to_json_lines;
 use host_sim::{expect, random};
 use polite::plugin;
+use program::host_sim;
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
@@ -87,13 +90,6 @@ fn random_scenarios_run_and_give_twice_the_same_bytes() {
         };
         assert_eq!(run(), run(), "host-sim random --seed {seed}");
     }
-}
-
-/// Exit status, standard output, standard error of the program.
-fn host_sim(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_host-sim")).args(arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 fn file_named(name: &str) -> PathBuf {
