@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use lives::{Left, Life};
+use lives::{Away, Left, Life};
 use rig::{SECOND, abi, call, complete_with, expect};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -172,10 +172,9 @@ fn a_token_that_is_too_long_is_refused_and_the_authorize_fails_by_that() {
 fn a_backup_directory_that_is_gone_fails_backups_before_and_after_the_host_was_asked() {
     let life = Life::ready(&["a", "b"]);
     let backups = life.folder("a").parent().unwrap().to_owned();
-    let away = backups.with_extension("away");
     let begun = back_up(&life, "a").expect("a file");
     fs::write(begun.file(), "settings").unwrap();
-    fs::rename(&backups, &away).unwrap();
+    let away = Away::take(&backups);
     life.answer(abi::VMSF_OUTCOME_OK);
     life.settle(life.now());
     let (file, folder) = (begun.file(), life.folder("a"));
@@ -189,7 +188,7 @@ fn a_backup_directory_that_is_gone_fails_backups_before_and_after_the_host_was_a
     failed(&["cannot create", folder.to_str().unwrap(), "No such file or directory"]);
     assert_eq!(life.status_of("a")["alarms"], json!(["backup_failed"]));
     // Put back, all is as before; what the host had written is a leftover, which the next attempt removes.
-    fs::rename(&away, &backups).unwrap();
+    away.bring_back();
     assert_heals(&life, "a", &[1, 2]);
     assert_watches(&life, "a", 2);
 }

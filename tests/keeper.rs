@@ -1,6 +1,9 @@
 //! Tokens kept by the host (`vmsf.secrets/1`), through the C ABI and with both kinds of time: when each function is called, what comes of one
 //! that fails, and that the plugin itself keeps nothing.
 
+#[path = "support/polite.rs"]
+mod polite;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +11,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use host_sim::plugin::{self, CreateOptions, Event, Host, Instance, Mode, Operation, Plugin, SecretsHost};
+use host_sim::plugin::{CreateOptions, Event, Host, Mode, Operation, SecretsHost};
+use polite::Checked;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vms_failover_abi as abi;
@@ -113,7 +117,7 @@ impl SecretsHost for Keeper {
 
 /// One life with such a host.
 struct Life {
-    instance: Instance,
+    instance: Checked,
     vault: Arc<Vault>,
     seen: Receiver<Seen>,
     now_ns: Cell<u64>,
@@ -123,14 +127,11 @@ struct Life {
 impl Life {
     /// Running, in the cluster.
     fn new(mode: Mode, folder: &TempDir, vault: &Arc<Vault>) -> Life {
-        let path = plugin::find(None).unwrap_or_else(|error| panic!("{error}"));
-        let plugin = Plugin::load(&path).unwrap_or_else(|error| panic!("{error}"));
         let mut options = CreateOptions::new(folder.path().join("state"), Some(config(folder)));
         options.durability = Some("none".to_owned());
         let (sender, seen) = channel();
         let host = Keeper { vault: Arc::clone(vault), seen: Mutex::new(sender) };
-        let instance =
-            Instance::create(&plugin, mode, &options, Box::new(host)).unwrap_or_else(|error| panic!("{error}"));
+        let instance = Checked::create(mode, &options, Box::new(host)).unwrap_or_else(|error| panic!("{error}"));
         instance.start().unwrap();
         instance.cluster(true, "").unwrap();
         Life { instance, vault: Arc::clone(vault), seen, now_ns: Cell::new(SECOND), mode }
@@ -242,12 +243,11 @@ fn files_with_the_token(folder: &Path) -> Vec<String> {
 }
 
 /// In both modes, each with an empty vault.
-fn in_both_modes(test: impl Fn(&TempDir, &Life)) {
+fn in_both_modes(test: impl Fn(&Life)) {
     for mode in MODES {
         let folder = tempfile::tempdir().unwrap();
         let life = Life::new(mode, &folder, &Arc::default());
-        test(&folder, &life);
-        assert_eq!(life.instance.host_panic(), None);
+        test(&life);
         drop(life);
         assert_eq!(files_with_the_token(folder.path()), [""; 0]);
     }
@@ -255,7 +255,7 @@ fn in_both_modes(test: impl Fn(&TempDir, &Life)) {
 
 #[test]
 fn a_token_is_stored_when_it_comes_loaded_for_each_operation_and_removed_when_it_is_given_up() {
-    in_both_modes(|_, life| {
+    in_both_modes(|life| {
         life.authorized("a");
         assert_eq!((life.calls(), life.is_authorized("a")), (vec!["store a".to_owned()], true));
         let backup = life.back_up("a");
@@ -296,7 +296,7 @@ fn settle(life: &Life, is_so: impl Fn() -> bool) {
 
 #[test]
 fn a_token_that_the_host_cannot_store_fails_the_authorization_with_the_reason() {
-    in_both_modes(|_, life| {
+    in_both_modes(|life| {
         life.vault.fail("store", abi::VMSF_ERR_IO);
         life.authorize("a");
         let (outcome, error) = life.ended();
@@ -312,7 +312,7 @@ fn a_token_that_the_host_cannot_store_fails_the_authorization_with_the_reason() 
 
 #[test]
 fn a_token_that_the_host_cannot_load_fails_the_operation_alone() {
-    in_both_modes(|_, life| {
+    in_both_modes(|life| {
         life.authorized("a");
         let backup = life.back_up("a");
         life.answer(&backup, b"");
@@ -335,7 +335,7 @@ fn a_token_that_the_host_cannot_load_fails_the_operation_alone() {
 
 #[test]
 fn a_token_that_the_host_has_lost_is_said_once_and_the_server_is_not_authorized_any_more() {
-    in_both_modes(|_, life| {
+    in_both_modes(|life| {
         life.authorized("a");
         life.vault.tokens.lock().unwrap().clear();
         life.instance.backup(life.server("a"), "").unwrap();
@@ -353,7 +353,7 @@ fn a_token_that_the_host_has_lost_is_said_once_and_the_server_is_not_authorized_
 
 #[test]
 fn the_token_of_a_server_that_is_removed_or_at_another_address_is_removed() {
-    in_both_modes(|_, life| {
+    in_both_modes(|life| {
         life.authorized("a");
         life.authorized("b");
         life.calls();
@@ -410,4 +410,26 @@ fn a_host_stuck_in_store_holds_up_the_authorization_and_a_stop_and_nothing_else(
     assert_eq!(life.ended().0, "ok");
     assert!(life.is_authorized("a"));
     assert_eq!(life.back_up("a").secret.bytes(), TOKEN);
+}
+
+/// Asserts in a callback what cannot be so.
+struct Wrong;
+
+impl Host for Wrong {
+    fn event(&self, event: Event) {
+        assert_eq!(event.json, "", "of no event");
+    }
+
+    fn begin(&self, _: Operation) {}
+}
+
+#[test]
+#[should_panic(expected = "of no event")]
+fn an_assertion_that_fails_in_a_callback_fails_the_test() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = CreateOptions::new(folder.path().join("state"), Some(config(&folder)));
+    let instance = Checked::create(Mode::HostDrives, &options, Box::new(Wrong)).unwrap();
+    instance.cluster(true, "").unwrap();
+    instance.start().unwrap();
+    instance.poll(SECOND, 0).unwrap();
 }

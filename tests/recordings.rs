@@ -1,6 +1,10 @@
 //! `recordings_ini` through the built library: bytes in and out, its limits, and what it says when the configuration lacks something.
 
-use host_sim::plugin::{self, CreateOptions, Event, Host, Instance, Mode, Operation, Plugin};
+#[path = "support/polite.rs"]
+mod polite;
+
+use host_sim::plugin::{CreateOptions, Event, Host, Instance, Mode, Operation};
+use polite::Checked;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vms_failover_abi as abi;
@@ -23,11 +27,9 @@ fn config(folder: &TempDir) -> Value {
     })
 }
 
-fn instance(folder: &TempDir, config: Value) -> Instance {
-    let path = plugin::find(None).unwrap_or_else(|error| panic!("{error}"));
-    let plugin = Plugin::load(&path).unwrap_or_else(|error| panic!("{error}"));
+fn instance(folder: &TempDir, config: Value) -> Checked {
     let options = CreateOptions::new(folder.path().join("state"), Some(config));
-    Instance::create(&plugin, Mode::HostDrives, &options, Box::new(Silent)).unwrap_or_else(|error| panic!("{error}"))
+    Checked::create(Mode::HostDrives, &options, Box::new(Silent)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The code of the refusal, which is also the last error, and its text.

@@ -9,7 +9,9 @@ mod lives;
 mod rig;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use lives::{Begun, Left, Life, TAKEOVER, UNSEEN, damage, damage_newest, files};
 use rig::{KEEP_ALIVE, Probe, SECOND, abi, create, expect};
@@ -83,13 +85,12 @@ fn an_operation_begun_again_is_not_forgotten_where_the_state_cannot_be_written()
     first.drive_to(1_001);
     let id = first.begun().id;
     let rig = first.left().created(None);
-    let away = rig.directory.path().with_extension("away");
-    fs::rename(rig.directory.path(), &away).unwrap();
+    let away = rig.take_state_away();
     expect(rig.start(), abi::VMSF_OK, "start");
     rig.drive_to(5);
     assert_eq!(rig.begun().id, id);
     assert_eq!(rig.states("a"), [] as [&str; 0], "it goes on being taken over");
-    fs::rename(&away, rig.directory.path()).unwrap();
+    away.bring_back();
     rig.drive_to(20);
     rig.answer(abi::VMSF_OUTCOME_OK);
     rig.drive_to(21);
@@ -353,6 +354,37 @@ fn a_state_directory_in_use_is_busy() {
     assert_eq!(code, "VMSF_ERR_BUSY");
 }
 
+const HELD: &str = "VMSF_TEST_HOLDS_THIS";
+
+/// The lock of a process: it is seen by another one, and goes with its process, however that ends.
+#[test]
+fn a_state_directory_in_use_by_another_process_is_busy_until_that_ends() {
+    if let Some(folder) = std::env::var_os(HELD) {
+        return hold(Path::new(&folder));
+    }
+    let left = Life::ready(&["a"]).left();
+    let name = "a_state_directory_in_use_by_another_process_is_busy_until_that_ends";
+    let mut other = Command::new(std::env::current_exe().unwrap());
+    other.args(["--exact", name, "--nocapture"]).env(HELD, left.state.path());
+    // It ends with its input, so also when this test fails.
+    let mut other = other.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(other.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(HELD)), "the other process has an instance");
+    let (code, text) = left.try_create(Probe::new(), None).unwrap_err();
+    assert_eq!(code, "VMSF_ERR_BUSY", "{text}");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(left.going_on(None).begins(), []);
+}
+
+/// Has an instance there until its input ends.
+fn hold(folder: &Path) {
+    let options = json!({ "schema": 1, "state_directory": folder, "durability": "none" });
+    create(&Probe::new().table(true), &options.to_string()).expect("an instance");
+    println!("{HELD}");
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
 #[test]
 fn a_takeover_is_not_forgotten_with_a_damaged_configuration() {
     let left = taken_over(&["a", "b"]).left();
@@ -374,8 +406,7 @@ fn without_a_state_directory_takeovers_are_blocked_calls_refused_and_all_heals_b
     let rig = Life::ready(&["a", "b"]);
     rig.keep_alive("a");
     rig.drive_to(1_010);
-    let away = rig.directory.path().with_extension("away");
-    fs::rename(rig.directory.path(), &away).unwrap();
+    let away = rig.take_state_away();
     expect(rig.takeover(rig.server("b")).0, abi::VMSF_ERR_IO, "takeover");
     let (_, text) = rig.last_error();
     assert!(text.contains(rig.directory.path().to_str().unwrap()), "the path and the reason: {text}");
@@ -388,7 +419,7 @@ fn without_a_state_directory_takeovers_are_blocked_calls_refused_and_all_heals_b
     let raised: Vec<_> = blocked.iter().filter(|entry| entry["severity"] == "alarm").collect();
     assert_eq!(raised.len(), 1, "once per reason: {blocked:#?}");
     assert!(raised[0].to_string().contains("state_not_writable"), "{raised:#?}");
-    fs::rename(&away, rig.directory.path()).unwrap();
+    away.bring_back();
     rig.drive_to(1_111);
     let Begun { flags, json, .. } = rig.begun();
     assert_eq!((flags, &json["server"]["id"], &json["actor"]), (0, &json!("a"), &json!("automatic")));
@@ -561,5 +592,49 @@ fn a_state_of_schema_1_of_which_one_generation_is_damaged_is_migrated_from_the_o
         let life = left.going_on(Some(&config));
         // The accepted cancel is in the later of the two alone.
         assert_eq!((life.codes("state_damaged").len(), life.begun().id, life.states("b")), (1, 3, states), "{file}");
+    }
+}
+
+#[test]
+fn what_is_not_on_disk_is_not_asked_of_the_host_whatever_the_call() {
+    let rig = taken_over(&["a", "b"]);
+    let (a, b, begun) = (rig.server("a"), rig.server("b"), rig.begins().len());
+    type Asks = fn(&Life, u64, u64) -> abi::vmsf_result;
+    let calls: [(&str, Asks); 4] = [
+        ("restore", |rig, a, _| rig.restore(a)),
+        ("backup", |rig, _, b| rig.backup(b).0),
+        ("authorize", |rig, _, b| rig.authorize(b, b"the password").0),
+        ("deauthorize", |rig, _, b| rig.deauthorize(b).0),
+    ];
+    let away = rig.take_state_away();
+    for (call, ask) in calls {
+        expect(ask(&rig, a, b), abi::VMSF_ERR_IO, call);
+    }
+    rig.drive_to(1_010);
+    assert_eq!((rig.begins().len(), rig.states("a").len()), (begun, 3), "a refused call changes nothing");
+    away.bring_back();
+    rig.drive_to(1_030);
+    assert_eq!(rig.begins().len(), begun, "nor does it later");
+    for (call, ask) in calls {
+        let begun = rig.begins().len();
+        expect(ask(&rig, a, b), abi::VMSF_OK, call);
+        // Before the host is asked, what it will be asked is what another life finds.
+        let found = rig.killed();
+        let outcome = found.outcomes();
+        let interrupted = outcome == [(call.to_owned(), "interrupted".to_owned())];
+        assert!(found.begins().len() == 1 || interrupted, "{call}: {outcome:?}");
+        rig.settle(rig.now());
+        assert_eq!(rig.begins().len(), begun + 1, "{call}");
+        match call {
+            "backup" => fs::write(rig.last_begun().file(), "settings").unwrap(),
+            "authorize" => {
+                expect(rig::complete_with(rig.p, rig.last_begun().id, abi::VMSF_OUTCOME_OK, b"t"), abi::VMSF_OK, call);
+                rig.settle(rig.now());
+                continue;
+            }
+            _ => {}
+        }
+        rig.answer(abi::VMSF_OUTCOME_OK);
+        rig.settle(rig.now());
     }
 }

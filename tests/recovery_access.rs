@@ -37,9 +37,7 @@ fn authorize(rig: &Rig, id: &str) -> u64 {
 }
 
 fn join(rig: &Rig) -> u64 {
-    let json = r#"{"host":"management.example","actor":"alice"}"#;
-    let (text, secret, mut request) = (json.as_ptr().cast(), CREDENTIALS.as_ptr(), 0);
-    let code = call!(join_cluster(rig.p, text, json.len(), secret, CREDENTIALS.len(), &mut request));
+    let (code, request) = rig.join_cluster(r#"{"host":"management.example","actor":"alice"}"#, CREDENTIALS);
     expect(code, abi::VMSF_OK, "join_cluster");
     request
 }

@@ -1,10 +1,11 @@
 //! Every member called from inside every callback: control and poll are refused at once, everything else works, and from `wake` nothing does.
 
+#[path = "support/lives.rs"]
+mod lives;
 #[path = "support/rig.rs"]
 mod rig;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::ptr::{null, null_mut};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -248,12 +249,12 @@ fn a_token_given_inside_begin_is_on_disk_when_that_is_said() {
                 complete_with(p, *id, abi::VMSF_OUTCOME_OK, b"the token");
             }
             if callback.code() == "accepted" {
-                copy_files(&state, &to);
+                lives::copy(&state, &to);
             }
         });
         let (code, request) = rig.authorize(rig.server("a"), b"pw");
         expect(code, abi::VMSF_OK, "authorize");
-        let Callback::Begin { id, .. } = rig.wait("begin", |callback| callback.begins(request)) else { unreachable!() };
+        let id = rig.asked(request).id;
         rig.wait("accepted", |callback| callback.is_of("accepted", id));
         rig.wait("authorized", |callback| callback.code() == "authorized");
         drop(rig);
@@ -269,13 +270,5 @@ fn a_token_given_inside_begin_is_on_disk_when_that_is_said() {
         expect(code, abi::VMSF_OK, "deauthorize");
         let begin = later.wait("begin", |callback| callback.begins(request));
         assert!(matches!(&begin, Callback::Begin { secret, .. } if secret == b"the token"), "{begin:?}");
-    }
-}
-
-fn copy_files(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).expect("a directory").map(|entry| entry.expect("an entry")) {
-        if entry.file_type().expect("a type").is_file() {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
-        }
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use lives::{Begun, Left, Life, damage, files};
-use rig::{Rig, SECOND, abi, call, complete_with, expect};
+use rig::{SECOND, abi, call, complete_with, expect};
 use schema::{read, schema, validate};
 use serde_json::{Value, json};
 
@@ -91,12 +91,6 @@ fn configured(full: bool) -> Life {
     left.going_on(Some(&config))
 }
 
-fn join(rig: &Rig) {
-    let json = br#"{"host":"management.example","port":8443,"actor":"eve"}"#;
-    let (text, len) = (json.as_ptr().cast(), json.len());
-    expect(call!(join_cluster(rig.p, text, len, std::ptr::null(), 0, std::ptr::null_mut())), abi::VMSF_OK, "join");
-}
-
 /// The six operations of a life, each with its schema; where they can be resumed, killed and begun again first.
 fn all_operations(full: bool, kills: bool) -> Vec<Begun> {
     let mut life = configured(full);
@@ -116,7 +110,8 @@ fn all_operations(full: bool, kills: bool) -> Vec<Begun> {
         expect(complete_with(life.p, operation.id, abi::VMSF_OUTCOME_OK, token), abi::VMSF_OK, "complete");
         life.settle(life.now());
     };
-    join(&life);
+    let place = r#"{"host":"management.example","port":8443,"actor":"eve"}"#;
+    expect(life.join_cluster(place, b"").0, abi::VMSF_OK, "join");
     done(&mut life, b"");
     expect(life.authorize(life.server("a"), b"x").0, abi::VMSF_OK, "authorize");
     done(&mut life, b"token");

@@ -35,25 +35,6 @@ fn status(rig: &Rig) -> Value {
     all
 }
 
-/// Polls as asked for until then; larger steps would be pauses.
-fn drive(rig: &Rig, to: u64) {
-    let mut next = rig.now();
-    while next < to {
-        let (code, asked) = rig.poll(next);
-        expect(code, abi::VMSF_OK, next);
-        next = asked;
-    }
-    rig.settle(to);
-}
-
-fn op(rig: &Rig, wanted: u32) -> u64 {
-    let begin = rig.probe.wait("begin", |callback| matches!(callback, Callback::Begin { kind, .. } if *kind == wanted));
-    match begin {
-        Callback::Begin { id, .. } => id,
-        other => panic!("no begin: {other:?}"),
-    }
-}
-
 #[test]
 fn a_fresh_instance_is_stopped_and_knows_nothing_yet() {
     let rig = Rig::new(true, &["a", "b"]);
@@ -118,10 +99,10 @@ fn from_failure_to_restore_the_status_tells_the_story() {
     let (a, b) = (rig.server("a"), rig.server("b"));
     rig.notify(a, abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
     rig.notify(b, abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
-    drive(&rig, 1_030 * SECOND);
-    let takeover = op(&rig, abi::VMSF_OP_TAKEOVER);
+    rig.drive_to(1_030);
+    let takeover = rig.asked_for(abi::VMSF_OP_TAKEOVER).id;
     expect(call!(progress(rig.p, takeover, 250, c"settings".as_ptr(), 8)), abi::VMSF_OK, "progress");
-    drive(&rig, 1_031 * SECOND);
+    rig.drive_to(1_031);
     let taking = status(&rig);
     assert_eq!(json!([taking["mode"], taking["holder"], taking["queue"]]), json!(["taking_over", "a", ["b"]]));
     let first = &taking["servers"][0];
@@ -139,7 +120,7 @@ fn from_failure_to_restore_the_status_tells_the_story() {
     assert_eq!(second["ready"], json!({ "ready": false, "reasons": ["slot_busy"] }));
 
     expect(rig.complete(takeover, abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
-    drive(&rig, 1_032 * SECOND);
+    rig.drive_to(1_032);
     let taken = status(&rig);
     assert_eq!(
         (&taken["mode"], &taken["servers"][0]["takeover"]["state"]),
@@ -151,14 +132,14 @@ fn from_failure_to_restore_the_status_tells_the_story() {
     while rig.probe.count(|c| matches!(c, Callback::Begin { kind: abi::VMSF_OP_RESTORE, .. })) == 0 {
         rig.notify(a, abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
         second += 1;
-        drive(&rig, second * SECOND);
+        rig.drive_to(second);
         assert!(second < 1_100, "it is restored");
     }
     let restoring = status(&rig);
     assert_eq!(restoring["mode"], "restoring");
     assert_eq!(restoring["servers"][0]["takeover"]["operation"]["operation"], "restore");
-    expect(rig.complete(op(&rig, abi::VMSF_OP_RESTORE), abi::VMSF_OUTCOME_FAILED), abi::VMSF_OK, "complete");
-    drive(&rig, (second + 1) * SECOND);
+    expect(rig.complete(rig.asked_for(abi::VMSF_OP_RESTORE).id, abi::VMSF_OUTCOME_FAILED), abi::VMSF_OK, "complete");
+    rig.drive_to(second + 1);
     let failed = &status(&rig)["servers"][0];
     assert_eq!(failed["takeover"]["attempt"], 1);
     assert!(failed["takeover"]["not_before"]["in_ms"].as_u64().is_some_and(|ms| ms <= 30_000), "{failed}");
@@ -173,15 +154,15 @@ fn a_failed_attempt_a_cancelled_one_and_a_pending_configuration_are_shown() {
     let rig = Rig::ready(true, &["a"]);
     let a = rig.server("a");
     rig.notify(a, abi::VMSF_NOTIFY_KEEP_ALIVE, 0);
-    drive(&rig, 1_030 * SECOND);
-    expect(rig.complete(op(&rig, abi::VMSF_OP_TAKEOVER), abi::VMSF_OUTCOME_FAILED), abi::VMSF_OK, "complete");
-    drive(&rig, 1_031 * SECOND);
+    rig.drive_to(1_030);
+    expect(rig.complete(rig.asked_for(abi::VMSF_OP_TAKEOVER).id, abi::VMSF_OUTCOME_FAILED), abi::VMSF_OK, "complete");
+    rig.drive_to(1_031);
     let again = &status(&rig)["servers"][0];
     assert_eq!(json!([again["takeover"]["state"], again["takeover"]["attempt"]]), json!(["queued", 1]));
     assert!(again["next"].as_str().is_some_and(|next| next.starts_with("the takeover is tried again at ")), "{again}");
     assert_eq!(again["alarms"], json!(["takeover_failed"]));
     expect(rig.cancel(a), abi::VMSF_OK, "cancel");
-    drive(&rig, 1_032 * SECOND);
+    rig.drive_to(1_032);
     let waits = &status(&rig)["servers"][0];
     assert_eq!(waits["waits_for_operator"], true);
     assert_eq!(waits["next"], "waits for an operator: take it over, or bring it back");
@@ -219,10 +200,10 @@ fn a_backup_is_shown_while_it_is_made_and_how_it_ended() {
     let made = first(&rig)["last_backup"].clone();
     assert_eq!(json!([made["result"], made["number"], made["size"]]), json!(["ok", 1, 8]));
     expect(rig.backup(a).0, abi::VMSF_OK, "backup");
-    drive(&rig, 1_001 * SECOND);
-    let backup = op(&rig, abi::VMSF_OP_BACKUP);
+    rig.drive_to(1_001);
+    let backup = rig.asked_for(abi::VMSF_OP_BACKUP).id;
     expect(call!(progress(rig.p, backup, 500, c"half".as_ptr(), 4)), abi::VMSF_OK, "progress");
-    drive(&rig, 1_002 * SECOND);
+    rig.drive_to(1_002);
     let server = first(&rig);
     let operation = &server["operation"];
     assert_eq!(
@@ -239,19 +220,19 @@ fn a_backup_is_shown_while_it_is_made_and_how_it_ended() {
     expect(rig.poll(1_002 * SECOND).0, abi::VMSF_OK, "poll");
     let publishing = &first(&rig)["operation"];
     assert_eq!((&publishing["op"], publishing.get("deadline")), (&json!(backup), None));
-    drive(&rig, 1_003 * SECOND);
+    rig.drive_to(1_003);
     let server = first(&rig);
     assert_eq!((server.get("operation"), &server["last_backup"]["number"]), (None, &json!(2)));
     assert_eq!((&server["last_backup"]["size"], &server["alarms"]), (&json!(3 << 20), &json!([])));
     // One that fails: the good ones stay.
     rig.probe.forget();
     expect(rig.backup(a).0, abi::VMSF_OK, "backup");
-    drive(&rig, 1_004 * SECOND);
+    rig.drive_to(1_004);
     let json = br#"{"error":"no room"}"#;
     let (text, len) = (json.as_ptr().cast(), json.len());
-    let op = op(&rig, abi::VMSF_OP_BACKUP);
+    let op = rig.asked_for(abi::VMSF_OP_BACKUP).id;
     expect(call!(complete(rig.p, op, 1, text, len, std::ptr::null(), 0)), abi::VMSF_OK, "complete");
-    drive(&rig, 1_005 * SECOND);
+    rig.drive_to(1_005);
     let server = first(&rig);
     assert_eq!(json!([server["last_backup"]["result"], server["last_backup"]["error"]]), json!(["failed", "no room"]));
     assert_eq!(
@@ -275,7 +256,7 @@ fn backups_of_all_servers_and_the_next_daily_run_are_shown() {
     assert_eq!((status(&rig).get("backups"), status(&rig).get("next_daily_backup")), (None, None));
     expect(rig.backup(0).0, abi::VMSF_OK, "backup of all");
     for left in [3, 2, 1] {
-        drive(&rig, rig.now());
+        rig.settle(rig.now());
         assert_eq!(status(&rig)["backups"], json!({ "daily": false, "left": left }));
         std::fs::write(rig_file(&rig), "settings").unwrap();
         let begun = rig.probe.seen().into_iter().rev().find_map(|callback| match callback {
@@ -284,11 +265,11 @@ fn backups_of_all_servers_and_the_next_daily_run_are_shown() {
         });
         expect(rig.complete(begun.unwrap(), abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
     }
-    drive(&rig, rig.now());
+    rig.settle(rig.now());
     assert_eq!(status(&rig).get("backups"), None);
     let daily = r#"{"set":{"daily_backup":true,"backup_time_utc":"02:00"}}"#;
     expect(rig.edit(daily, 0).0, abi::VMSF_OK, "edit");
-    drive(&rig, 1_001 * SECOND);
+    rig.drive_to(1_001);
     assert_eq!(status(&rig)["next_daily_backup"], "2026-01-01T02:00:00.000Z");
     // 2026-01-03T12:00:00Z, and then the day before the run: its date is not believed any more.
     for (utc_ms, daily) in [(1_767_441_600_000, true), (1_767_182_400_000, false)] {
@@ -302,10 +283,9 @@ fn backups_of_all_servers_and_the_next_daily_run_are_shown() {
 #[test]
 fn joining_authorizing_and_deauthorizing_are_shown() {
     let rig = Rig::running(true, &["a"]);
-    let json = br#"{"host":"management.example","actor":"eve"}"#;
-    let (text, len, secret) = (json.as_ptr().cast(), json.len(), b"x".as_ptr());
-    expect(call!(join_cluster(rig.p, text, len, secret, 1, std::ptr::null_mut())), abi::VMSF_OK, "join");
-    drive(&rig, 1_001 * SECOND);
+    let json = r#"{"host":"management.example","actor":"eve"}"#;
+    expect(rig.join_cluster(json, b"x").0, abi::VMSF_OK, "join");
+    rig.drive_to(1_001);
     let cluster = status(&rig)["cluster"].clone();
     let operation = &cluster["operation"];
     assert_eq!(
@@ -313,18 +293,18 @@ fn joining_authorizing_and_deauthorizing_are_shown() {
         json!([false, "join_cluster", "eve"])
     );
     assert_eq!(operation["deadline"]["in_ms"], 59_000);
-    expect(rig.complete(op(&rig, abi::VMSF_OP_JOIN_CLUSTER), abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
-    drive(&rig, 1_002 * SECOND);
+    expect(rig.complete(rig.asked_for(abi::VMSF_OP_JOIN_CLUSTER).id, abi::VMSF_OUTCOME_OK), abi::VMSF_OK, "complete");
+    rig.drive_to(1_002);
     assert_eq!(status(&rig)["cluster"], json!({ "joined": true }));
     expect(rig.authorize(rig.server("a"), b"x").0, abi::VMSF_OK, "authorize");
-    drive(&rig, 1_003 * SECOND);
+    rig.drive_to(1_003);
     assert_eq!(first(&rig)["operation"]["operation"], "authorize");
-    let op_id = op(&rig, abi::VMSF_OP_AUTHORIZE);
+    let op_id = rig.asked_for(abi::VMSF_OP_AUTHORIZE).id;
     expect(rig::complete_with(rig.p, op_id, abi::VMSF_OUTCOME_OK, b"token"), abi::VMSF_OK, "complete");
-    drive(&rig, 1_004 * SECOND);
+    rig.drive_to(1_004);
     assert_eq!((first(&rig).get("operation"), &first(&rig)["authorized"]), (None, &json!(true)));
     expect(rig.deauthorize(rig.server("a")).0, abi::VMSF_OK, "deauthorize");
-    drive(&rig, 1_005 * SECOND);
+    rig.drive_to(1_005);
     assert_eq!(first(&rig)["operation"]["operation"], "deauthorize");
     expect(rig.stop(0), abi::VMSF_OK, "stop");
     let stopped = first(&rig);
@@ -343,18 +323,18 @@ fn what_a_takeover_lacks_is_said_before_it_is_needed_and_when_it_is() {
         let next = first(&rig)["next"].as_str().unwrap().to_owned();
         assert!(next.ends_with(ending), "{next}");
     };
-    drive(&rig, 1_001 * SECOND);
+    rig.drive_to(1_001);
     says("then it is queued and cannot be taken over: this failover server is not part of the cluster");
     expect(rig.cluster(true), abi::VMSF_OK, "cluster");
-    drive(&rig, 1_002 * SECOND);
+    rig.drive_to(1_002);
     says("then it is queued and cannot be taken over: it is not authorized");
     rig.authorized(a);
     says("then it is queued and cannot be taken over: it has no good backup");
-    drive(&rig, 1_030 * SECOND);
+    rig.drive_to(1_030);
     assert_eq!(first(&rig)["alarms"], json!(["takeover_blocked"]));
     says("cannot be taken over: it has no good backup (place 1 of 1)");
     expect(rig.cancel(a), abi::VMSF_OK, "cancel");
-    drive(&rig, 1_031 * SECOND);
+    rig.drive_to(1_031);
     says("waits for an operator: bring it back; it cannot be taken over: it has no good backup");
     std::fs::create_dir_all(rig.config()["backup_directory"].as_str().unwrap()).unwrap();
     rig.backed_up(a);
@@ -362,7 +342,7 @@ fn what_a_takeover_lacks_is_said_before_it_is_needed_and_when_it_is() {
     expect(rig.takeover(a).0, abi::VMSF_OK, "takeover");
     expect(rig.poll(1_031 * SECOND).0, abi::VMSF_OK, "poll");
     says("is taken over as soon as its newest backup is checked (place 1 of 1)");
-    drive(&rig, 1_031 * SECOND);
+    rig.drive_to(1_031);
     says("without an answer the attempt ends, and is tried again after a delay");
 }
 
@@ -392,7 +372,7 @@ fn the_status_of_a_thousand_servers_takes_five_milliseconds_at_most() {
                 expect(rig.notify(rig.server(id), kind, 0), abi::VMSF_OK, "notify");
             }
         }
-        drive(&rig, if failed { 1_030 } else { 1_001 } * SECOND);
+        rig.drive_to(if failed { 1_030 } else { 1_001 });
         let mut room = vec![0_u8; 4 << 20];
         let mut took: Vec<_> = (0..21)
             .map(|_| {
@@ -407,4 +387,27 @@ fn the_status_of_a_thousand_servers_takes_five_milliseconds_at_most() {
         let most = if cfg!(debug_assertions) { 50 } else { 5 };
         assert!(took[0].as_millis() < most, "{took:?}");
     }
+}
+
+#[test]
+fn a_server_added_later_is_never_seen_from_then_on_and_the_alarm_ends_with_an_info_entry() {
+    let rig = Rig::running(true, &["a"]);
+    rig.drive_to(1_100);
+    expect(rig.edit(r#"{"add":[{"id":"late","host":"late.example"}]}"#, 0).0, abi::VMSF_OK, "edit");
+    rig.drive_to_ns(1_400 * SECOND - 1);
+    let told = |rig: &Rig| -> Vec<Value> {
+        let entry = |callback| match callback {
+            Callback::Event { json, .. } if json["code"] == "never_seen" && json["server"] == "late" => Some(json),
+            _ => None,
+        };
+        rig.probe.seen().into_iter().filter_map(entry).collect()
+    };
+    assert_eq!(told(&rig), [] as [Value; 0], "300 s from its configuration on");
+    rig.drive_to(1_400);
+    assert_eq!((told(&rig).len(), &told(&rig)[0]["severity"]), (1, &json!("alarm")));
+    assert_eq!(status(&rig)["servers"][1]["alarms"], json!(["never_seen"]));
+    expect(rig.notify(rig.server("late"), abi::VMSF_NOTIFY_CONNECTED, 0), abi::VMSF_OK, "notify");
+    rig.drive_to(1_401);
+    assert_eq!((told(&rig).len(), &told(&rig)[1]["severity"]), (2, &json!("info")), "the cause has ended");
+    assert_eq!(status(&rig)["servers"][1]["alarms"], json!([]));
 }

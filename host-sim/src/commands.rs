@@ -124,7 +124,11 @@ fn through<S: Subject>(
     }
 }
 
-fn load(library: Option<&Path>) -> Result<Arc<Plugin>, String> {
+/// Finds and loads the plugin: this library if one is named, else the built one.
+///
+/// # Errors
+/// There is none, or it is none; the text is for people.
+pub fn load(library: Option<&Path>) -> Result<Arc<Plugin>, String> {
     let path = plugin::find(library).map_err(|e| e.to_string())?;
     Plugin::load(&path).map_err(|e| e.to_string())
 }

@@ -1,8 +1,12 @@
 //! What is no scenario is refused with the file, the line, the place and what is expected there.
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::process::Command;
 
 use host_sim::scenario::{Action, Call, Mishap, Scenario};
+use program::host_sim;
 
 const GOOD: &str = r#"{
   "name": "n",
@@ -198,14 +202,6 @@ fn servers_of_a_later_configuration_are_known() {
         .replace("\"pause\", \"ms\": 1", "\"configure\", \"config\": {\"monitored_servers\": [{\"id\": \"late\"}]}");
     let text = text.replace("\"code\": \"x\", \"server\": \"a\"", "\"code\": \"x\", \"server\": \"late\"");
     assert_eq!(fault(&text), "");
-}
-
-/// Exit status, standard output, standard error of the program.
-fn host_sim(arguments: &[&str]) -> (i32, String, String) {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_host-sim")).args(arguments).env_remove("VMSF_LIBRARY").output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Daily backups by the calendar, for four hundred days without a gap: what the plugin does against what `chrono` says.
 
-use std::sync::Arc;
+#[path = "../../tests/support/polite.rs"]
+mod polite;
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use host_sim::commands::trace_of;
-use host_sim::plugin::{self, Plugin};
 use host_sim::scenario::Scenario;
 use host_sim::trace::{TraceLine, What};
 use serde_json::{Value, json};
@@ -13,9 +13,8 @@ const DAYS: u64 = 400;
 const DAY_MS: u64 = 86_400_000;
 
 fn trace(document: &Value) -> Vec<TraceLine> {
-    let plugin: Arc<Plugin> = Plugin::load(&plugin::find(None).unwrap()).unwrap();
     let scenario = Scenario::parse("test", &document.to_string()).unwrap();
-    trace_of(&plugin, &scenario).unwrap_or_else(|failure| panic!("{}", failure.text))
+    trace_of(&polite::plugin(), &scenario).unwrap_or_else(|failure| panic!("{}", failure.text))
 }
 
 /// Servers of which nobody ever heard have no deadlines, so that time goes in long steps.

@@ -1,9 +1,11 @@
 //! `host-sim demo`, the real program with real processes: it plays its story to the end, and whatever ends it leaves nothing.
 //!
-//! Every demo here has a temporary folder and a port of its own, so that they can run side by side; a process belongs to a
-//! demo if its environment names that folder. Nothing waits for a time, only for conditions, each with a generous limit.
+//! One demo at a time: its servers, and what they promise in time, are enough for a small machine. Every one has a temporary folder and a
+//! port of its own; a process belongs to a demo if its environment names that folder. Nothing waits for a time, only for conditions, each
+//! with a generous limit.
 #![cfg(target_os = "linux")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,17 +31,27 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A running demo.
+/// A running demo, the only one.
 struct Demo {
     child: Child,
     lines: Receiver<Value>,
     folder: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Demo {
-    fn start(port: u16) -> Self {
+    fn start() -> Self {
+        Self::with(|_| Vec::new())
+    }
+
+    /// One with further arguments, which may name its folder.
+    fn with(arguments: impl FnOnce(&Path) -> Vec<OsString>) -> Self {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::Builder::new().prefix("demo-test-").tempdir().unwrap();
-        let mut child = command(&folder, port).arg("--json").stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = command(&folder, free_port());
+        command.arg("--json").args(arguments(folder.path())).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let (send, lines) = mpsc::channel();
         let output = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -47,7 +60,7 @@ impl Demo {
                 let _ = send.send(line);
             }
         });
-        Self { child, lines, folder }
+        Self { child, lines, folder, _alone: alone }
     }
 
     /// The lines up to the first that fits.
@@ -138,7 +151,7 @@ fn is_taken_over(line: &Value) -> bool {
 
 #[test]
 fn it_plays_its_story_to_the_end_and_leaves_nothing() {
-    let mut demo = Demo::start(free_port());
+    let mut demo = Demo::start();
     let lines = demo.until(|line| line["kind"] == "summary");
     let (status, rest) = demo.end();
     let summary = &lines[lines.len() - 1];
@@ -237,7 +250,7 @@ fn assert_recordings(summary: &Value) {
 #[test]
 fn an_interrupted_demo_leaves_nothing() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let mut demo = Demo::start(free_port());
+        let mut demo = Demo::start();
         // Director, failover host, stand-in, and the last server with its supervisor.
         demo.until(is_taken_over);
         assert!(processes(demo.folder.path()).len() >= 5);
@@ -251,7 +264,7 @@ fn an_interrupted_demo_leaves_nothing() {
 
 #[test]
 fn when_the_director_is_killed_its_processes_go_with_it() {
-    let mut demo = Demo::start(free_port());
+    let mut demo = Demo::start();
     demo.until(|line| line["loss"] == "hang");
     demo.signal(Signal::KILL);
     demo.child.wait().unwrap();
@@ -305,13 +318,12 @@ fn a_library_that_is_no_plugin_is_refused_with_its_name() {
 
 #[test]
 fn everything_can_be_kept_to_look_at() {
-    let folder = tempfile::tempdir().unwrap();
-    let kept = folder.path().join("kept");
-    let mut demo = command(&folder, free_port()).arg("--keep").arg(&kept).spawn().unwrap();
+    let mut demo = Demo::with(|folder| vec!["--keep".into(), folder.join("kept").into()]);
+    let kept = demo.folder.path().join("kept");
     let camera = kept.join("arena/recordings/pitch");
     wait_until("three segments are recorded", || fs::read_dir(&camera).map_or(0, Iterator::count) >= 3);
-    kill_process(Pid::from_raw(demo.id().cast_signed()).unwrap(), Signal::INT).unwrap();
-    assert_eq!(demo.wait().unwrap().code(), Some(130));
+    demo.signal(Signal::INT);
+    assert_eq!(demo.end().0.code(), Some(130));
     assert!(fs::read_dir(&camera).unwrap().count() >= 3);
-    assert_eq!(processes(folder.path()), [""; 0]);
+    assert_eq!(processes(demo.folder.path()), [""; 0]);
 }

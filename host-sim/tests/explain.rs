@@ -31,7 +31,8 @@ fn the_story_of_a_takeover_is_the_golden_one() {
 fn no_line_is_wider_than_asked_in_the_timeline() {
     for name in ["priorities.json", "cancel.json", "one_ordinary_day.json", "refused_calls.json"] {
         let story = explained(name);
-        let timeline = story.rsplit_once("00:00:00  ").map_or("", |(_, timeline)| timeline);
+        let (_, timeline) = story.rsplit_once("00:00:00  ").expect("a timeline");
+        assert!(timeline.lines().count() > 1, "{name}:\n{story}");
         assert!(timeline.lines().all(|line| line.chars().count() <= 80), "{name}:\n{story}");
     }
 }

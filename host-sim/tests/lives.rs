@@ -1,27 +1,25 @@
 //! Lives in processes of their own: the same trace as in one process, and nothing left of them.
 
+#[path = "../../tests/support/polite.rs"]
+mod polite;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 
 use host_sim::commands::trace_of;
 use host_sim::lives::Lives;
-use host_sim::plugin::{self, Plugin};
+use host_sim::plugin::Plugin;
 use host_sim::run::run;
 use host_sim::scenario::Scenario;
 use host_sim::trace::to_json_lines;
+use polite::plugin;
 use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_host-sim");
 /// Longer stories take long in two processes, and show nothing more.
 const SHORT_MS: u64 = 700_000;
-
-fn plugin() -> Arc<Plugin> {
-    let path = plugin::find(None).unwrap_or_else(|e| panic!("{e}"));
-    Plugin::load(&path).unwrap_or_else(|e| panic!("{e}"))
-}
 
 fn scenario(document: &Value) -> Scenario {
     Scenario::parse("test", &document.to_string()).unwrap_or_else(|bad| panic!("{bad}"))

@@ -1,10 +1,14 @@
 //! The wrapper of the C ABI against the built library, in both modes.
 
+#[path = "../../tests/support/polite.rs"]
+mod polite;
+
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use host_sim::plugin::{self, CreateOptions, Event, Host, Instance, Mode, Operation, Plugin};
+use host_sim::plugin::{CreateOptions, Event, Host, Instance, Mode, Operation};
+use polite::{Checked, plugin};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vms_failover_abi as abi;
@@ -44,10 +48,6 @@ impl Host for Teller {
 fn teller() -> (Box<dyn Host>, Receiver<Told>) {
     let (sender, receiver) = channel();
     (Box::new(Teller(Mutex::new(sender))), receiver)
-}
-
-fn plugin() -> Arc<Plugin> {
-    Plugin::load(&plugin::find(None).unwrap_or_else(|e| panic!("{e}"))).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn options(folder: &TempDir) -> CreateOptions {
@@ -95,7 +95,7 @@ fn a_worker_calls_back_and_the_instance_ends_cleanly() {
 fn a_host_that_drives_is_woken_and_begins_what_it_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let (host, told) = teller();
-    let instance = Instance::create(&plugin(), Mode::HostDrives, &options(&folder), host).unwrap();
+    let instance = Checked::create(Mode::HostDrives, &options(&folder), host).unwrap();
     instance.start().unwrap();
     let second = 1_000_000_000;
     // Until it has nothing to do: then it has to be woken.
@@ -124,7 +124,7 @@ fn texts_of_any_length_and_the_order_of_the_servers_come_through() {
         .map(|n| json!({"id": format!("s{n}"), "name": format!("Server {n}"), "host": format!("h{n}.example")}))
         .collect();
     options.config.as_mut().unwrap()["monitored_servers"] = json!(many);
-    let instance = Instance::create(&plugin(), Mode::HostDrives, &options, teller().0).unwrap();
+    let instance = Checked::create(Mode::HostDrives, &options, teller().0).unwrap();
     let config: Value = serde_json::from_str(&instance.config().unwrap()).unwrap();
     assert_eq!(config["monitored_servers"].as_array().unwrap().len(), 100);
     let mut ids = Vec::new();
@@ -145,7 +145,7 @@ fn errors_carry_name_text_and_report() {
     assert_eq!((error.call, error.name.as_str()), ("create", "VMSF_ERR_CONFIG"));
     assert!(error.text.contains("/timeouts/keep_alive_s"), "{error}");
 
-    let instance = Instance::create(&plugin(), Mode::Worker, &options(&folder), teller().0).unwrap();
+    let instance = Checked::create(Mode::Worker, &options(&folder), teller().0).unwrap();
     let error = instance.configure(&bad.config.unwrap().to_string(), true).unwrap_err();
     assert_eq!(error.name, "VMSF_ERR_CONFIG");
     assert!(error.report.contains("/timeouts/keep_alive_s"), "{error}");

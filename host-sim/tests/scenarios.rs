@@ -1,21 +1,21 @@
 //! Every scenario file passes through the built library, with the same bytes each time.
 
+#[path = "../../tests/support/polite.rs"]
+mod polite;
+#[path = "support/program.rs"]
+mod program;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use host_sim::commands::trace_of;
-use host_sim::plugin::{self, Plugin};
 use host_sim::scenario::Scenario;
 use host_sim::trace::to_json_lines;
 use host_sim::{expect, random};
-
-fn plugin() -> Arc<Plugin> {
-    let path = plugin::find(None).unwrap_or_else(|e| panic!("{e}"));
-    Plugin::load(&path).unwrap_or_else(|e| panic!("{e}"))
-}
+use polite::plugin;
+use program::host_sim;
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
@@ -76,7 +76,7 @@ fn there_are_many_scenarios_each_with_a_name_of_its_own_and_expectations() {
             panic!("{} and {} have one name", file.display(), other.display());
         }
     }
-    assert!(names.len() >= 28, "{}", names.len());
+    assert!(names.len() >= 80, "{}", names.len());
 }
 
 #[test]
@@ -90,13 +90,6 @@ fn random_scenarios_run_and_give_twice_the_same_bytes() {
         };
         assert_eq!(run(), run(), "host-sim random --seed {seed}");
     }
-}
-
-/// Exit status, standard output, standard error of the program.
-fn host_sim(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_host-sim")).args(arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 fn file_named(name: &str) -> PathBuf {

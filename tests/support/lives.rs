@@ -15,6 +15,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use crate::rig::Begun;
 use crate::rig::{self, Callback, Probe, Rig, SECOND, abi, call, config, create, expect};
 
 /// A server that was seen before a start fails so long after it.
@@ -119,6 +120,11 @@ impl Life {
         Left { state, backups: Rc::clone(&self.backups) }
     }
 
+    /// Takes the state directory away from under it.
+    pub fn take_state_away(&self) -> Away {
+        Away::take(self.directory.path())
+    }
+
     /// Killed, and started again with what it kept.
     pub fn killed(&self) -> Life {
         self.left().going_on(None)
@@ -150,23 +156,8 @@ impl Life {
         numbers
     }
 
-    /// Polls as asked for until that second, and there until it rests; larger steps would be pauses.
-    pub fn drive_to(&self, second: u64) {
-        let (mut next, to) = (self.now().max(SECOND), second * SECOND);
-        while next < to {
-            let (code, asked) = self.poll(next);
-            expect(code, abi::VMSF_OK, next);
-            next = asked;
-        }
-        self.settle(to);
-    }
-
     pub fn begins(&self) -> Vec<Begun> {
-        let begun = |callback| match callback {
-            Callback::Begin { kind, flags, id, json, secret, .. } => Some(Begun { kind, flags, id, json, secret }),
-            _ => None,
-        };
-        self.probe.seen().into_iter().filter_map(begun).collect()
+        self.probe.seen().into_iter().filter_map(Begun::of).collect()
     }
 
     /// The one operation begun in this life so far.
@@ -220,19 +211,6 @@ impl Life {
         expect(self.notify(self.server(id), abi::VMSF_NOTIFY_KEEP_ALIVE, 0), abi::VMSF_OK, id);
     }
 
-    pub fn status(&self) -> Value {
-        let text = rig::text(|buf, cap, len| call!(status(self.p, 0, buf, cap, len))).expect("the status");
-        serde_json::from_str(&text).expect("JSON")
-    }
-
-    /// What the status says of a server.
-    #[track_caller]
-    pub fn status_of(&self, id: &str) -> Value {
-        let status = self.status();
-        let servers = status["servers"].as_array().expect("a list");
-        servers.iter().find(|server| server["id"] == id).expect("the server").clone()
-    }
-
     /// A page of the log.
     pub fn page(&self, since: u64) -> Value {
         let text = rig::text(|buf, cap, len| call!(log(self.p, since, 1000, buf, cap, len))).expect("a page");
@@ -240,26 +218,25 @@ impl Life {
     }
 }
 
-/// An operation that the host was asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Begun {
-    pub kind: u32,
-    pub flags: u32,
-    pub id: u64,
-    pub json: Value,
-    pub secret: Vec<u8>,
+/// Where a directory is while it is away; it goes with this if it is not brought back.
+pub struct Away {
+    from: PathBuf,
+    to: TempDir,
 }
 
-impl Begun {
-    /// What it is, and whether it is begun once more.
-    pub fn what(&self) -> (u32, u32) {
-        (self.kind, self.flags)
+impl Away {
+    pub fn take(from: &Path) -> Away {
+        let away = Away { from: from.to_owned(), to: directory() };
+        fs::rename(from, away.place()).unwrap();
+        away
     }
 
-    /// Where a backup is to be written.
-    #[track_caller]
-    pub fn file(&self) -> PathBuf {
-        PathBuf::from(self.json["file"].as_str().expect("a file"))
+    fn place(&self) -> PathBuf {
+        self.to.path().join("away")
+    }
+
+    pub fn bring_back(self) {
+        fs::rename(self.place(), &self.from).unwrap();
     }
 }
 
@@ -270,7 +247,8 @@ fn directory() -> TempDir {
     in_memory.unwrap_or_else(|| tempfile::tempdir().expect("a directory"))
 }
 
-fn copy(from: &Path, to: &Path) {
+/// A directory, with everything in it.
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let (path, to) = { (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name())) };
