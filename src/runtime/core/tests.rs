@@ -162,14 +162,19 @@ proptest! {
         let mut now = Now { mono: Mono(60 * SECOND_NS), utc_ms: NEW_YEAR_MS };
         // All keep alive, so that there is something to lose.
         let begin = (0..IDS.len()).map(|server| Step::Notify(server, EventKind::KeepAlive, 0)).chain([Step::Turn(1)]);
+        let mut waiting = [0; IDS.len()];
         for step in begin.chain(steps) {
             match step {
+                // A full list has room for one more where the first keep-alive is in the slot.
+                Step::Notify(server, ..) if waiting[server] == 7 => {}
                 Step::Notify(server, kind, ago) => {
+                    waiting[server] += 1;
                     let at = Mono(now.mono.0 - ago * 1_000_000);
                     plain.notify(server, kind, at);
                     quick.notify(server, kind, at);
                 }
                 Step::Turn(after) => {
+                    waiting = [0; IDS.len()];
                     now = Now { mono: Mono(now.mono.0 + after * 1_000_000), utc_ms: now.utc_ms + after as i64 };
                     let ((told, stands), (also_told, also_stands)) = (plain.turn(now), quick.turn(now));
                     // Handles differ; nothing else does.
