@@ -50,6 +50,53 @@ fn a_silent_server_fails_at_its_deadline_never_early_is_taken_over_and_restored(
     rig.probe.wait("none", |callback| callback.is("takeover", "none"));
 }
 
+#[test]
+fn the_hot_path_ends_with_its_server_and_with_the_run_and_loses_nothing_on_the_way() {
+    let rig = Rig::running(false, &["a", "b"]);
+    let servers = [rig.server("a"), rig.server("b")];
+    let keep_alive = |at| servers.map(|s| rig.notify(s, abi::VMSF_NOTIFY_KEEP_ALIVE, at));
+    assert_eq!(keep_alive(0), [abi::VMSF_OK; 2]);
+    for id in ["a", "b"] {
+        let is_known = |callback: &Callback| {
+            callback.is("health", "keep_alive")
+                && matches!(callback, Callback::Event { json, .. } if json["server"] == id)
+        };
+        rig.probe.wait("keep_alive", is_known);
+    }
+    // In ms; told by the wall clock, so the same instant may be one ms off.
+    let heard = |id: &str| {
+        let at = rig.status_of(id)["last_events"]["keep_alive"].as_str().expect("an instant").to_owned();
+        chrono::DateTime::parse_from_rfc3339(&at).expect("RFC 3339").timestamp_millis()
+    };
+    let before = heard("a");
+    // By now it may go to the slots; the status shows it at once.
+    std::iter::repeat_with(|| assert_eq!(keep_alive(0), [abi::VMSF_OK; 2])).take(100).for_each(drop);
+    while heard("a") < before + 5 {
+        assert_eq!(keep_alive(0), [abi::VMSF_OK; 2]);
+    }
+    let (code, report) = rig.configure(&config(&["b"]).to_string(), 0);
+    assert_eq!(code, abi::VMSF_OK, "{report}");
+    assert_eq!(keep_alive(0), [abi::VMSF_ERR_HANDLE, abi::VMSF_OK]);
+    // A second one, to have `b` at an instant of its own, then the end of the run.
+    let before = heard("b");
+    let mut last = before;
+    while last < before + 20 {
+        assert_eq!(keep_alive(0)[1], abi::VMSF_OK);
+        last = heard("b");
+    }
+    // One more, which nobody looks at before the stop.
+    let later = rig.now() + SECOND / 20;
+    while rig.now() < later {
+        std::hint::spin_loop();
+    }
+    assert_eq!(keep_alive(0)[1], abi::VMSF_OK);
+    expect(rig.stop(PATIENCE.as_millis() as u32), abi::VMSF_OK, "stop");
+    assert_eq!(keep_alive(0), [abi::VMSF_ERR_HANDLE, abi::VMSF_ERR_STATE]);
+    assert!(heard("b") >= last + 40, "what came before the stop was taken in");
+    expect(rig.start(), abi::VMSF_OK, "start");
+    assert_eq!(keep_alive(0), [abi::VMSF_ERR_HANDLE, abi::VMSF_OK]);
+}
+
 /// Posts transitions of a long time ago while the worker is kept in a callback; gives the codes.
 fn flood(rig: &Rig, count: usize) -> Vec<abi::vmsf_result> {
     let held = rig.probe.hold(|callback| callback.is("health", "connected"));

@@ -10,6 +10,8 @@
 //! [`commands`] is what the program does with all that. `host-sim demo` (`demo`, on Linux) plays the whole job with real processes;
 //! `host-sim storm` ([`storm`]) kills such a process again and again.
 
+#[cfg(target_os = "linux")]
+pub mod bench;
 pub mod commands;
 #[cfg(target_os = "linux")]
 pub mod demo;

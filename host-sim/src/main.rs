@@ -22,6 +22,8 @@ enum Command {
     Run(RunArgs),
     Random(RandomArgs),
     Storm(host_sim::storm::StormArgs),
+    #[cfg(target_os = "linux")]
+    Bench(host_sim::bench::BenchArgs),
     /// One life of the storm
     #[command(hide = true)]
     StormHost(host_sim::storm::LifeArgs),
@@ -90,6 +92,8 @@ fn main() -> ExitCode {
         Command::Random(RandomArgs { seed, troubled, print, library }) => {
             commands::run_random(seed, troubled, print, library.plugin.as_deref())
         }
+        #[cfg(target_os = "linux")]
+        Command::Bench(args) => host_sim::bench::run(&args),
         Command::Storm(args) => host_sim::storm::run(&args),
         Command::StormHost(args) => host_sim::storm::host::run(&args),
         Command::ScenarioHost(args) => host_sim::lives::host::run(&args),

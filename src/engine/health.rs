@@ -296,6 +296,12 @@ impl Health {
         Some(self.heard_at[kind as usize]).filter(|at| *at > Mono(0))
     }
 
+    /// Whether keep-alives can only put its deadline off: it keeps alive, and no pause has moved its deadline since the last of them. (After a
+    /// pause the next one may bring it forward.)
+    pub fn keep_alives_only_defer(&self) -> bool {
+        self.phase == Phase::KeepAlive && self.clock.moved == self.paused_at - self.clock.from
+    }
+
     /// Whether a keep-alive stamped so would change nothing: it was the last message.
     pub fn knows_keep_alive(&self, at: Mono) -> bool {
         self.last_event_at == Some(at) && self.heard_at[EventKind::KeepAlive as usize] == at && self.link == Link::Up
@@ -438,7 +444,10 @@ impl Health {
             return;
         }
         self.clocks().for_each(|clock| clock.moved = clock.moved + pause.since(clock.from, now));
-        self.not_before = self.not_before + pause.whole();
+        // Only what still ran when the pause began.
+        if self.not_before > Mono(now.0.saturating_sub(pause.late.0)) {
+            self.not_before = self.not_before + pause.whole();
+        }
         let earliest = now + timeouts.keep_alive;
         if !self.raised && self.deadline(timeouts).is_some_and(|deadline| deadline < earliest) {
             self.raised = true;

@@ -68,7 +68,9 @@ impl Runtime {
         if gone().is_empty() {
             return;
         }
-        let Some(_configuring) = self.configuring.try_lock() else { return };
+        let Some(_configuring) = self.configuring.try_lock() else {
+            return self.core.lock().follows_later(self.now());
+        };
         // Asked again: a configuration that was accepted meanwhile may have named one of them.
         let gone = gone();
         let (before, mut next) = (self.config(), Config::clone(&self.config()));
@@ -123,7 +125,7 @@ impl Runtime {
         });
         match saved {
             // What is on disk may still need a server that this file does not bring any more.
-            Err(refused) if !change.drops.is_empty() => return Err(refused),
+            Err(refused) if !change.drops.is_empty() || self.is_poisoned() => return Err(refused),
             _ => {}
         }
         self.store.keep_config(&change.json)?;

@@ -22,7 +22,7 @@ use super::inbox::Mailbox;
 use super::servers::Servers;
 use crate::config::Config;
 use crate::engine::command::{Command, Input};
-use crate::engine::health::{EventKind, Health, Phase};
+use crate::engine::health::{EventKind, Health};
 use crate::engine::output::{Alarm, Ask, Cause, Note, Operation, OperationKind, Outcome, Output, What};
 use crate::engine::policy::{Policy, ServerKey};
 use crate::engine::{Engine, Ran};
@@ -119,7 +119,7 @@ pub struct Core {
     tokens_again_at: Option<Mono>,
     /// The same for taking out of the configuration what is gone.
     follow_again_at: Option<Mono>,
-    /// Keep-alives wait in the slots of the servers.
+    /// Timers are set anew some time before they come up.
     looks_ahead: bool,
     /// The timers that come up by then are as late as what is known allows.
     looked_until: Mono,
@@ -182,7 +182,7 @@ impl Core {
         }
     }
 
-    /// Keep-alives wait in the slots of the servers.
+    /// Timers are set anew some time before they come up. Not with a driving host, which decides when it polls.
     pub fn looks_ahead(&mut self) {
         self.looks_ahead = true;
     }
@@ -252,15 +252,11 @@ impl Core {
         let is_paused = self.engine.is_paused(now.mono, ran);
         if is_paused {
             // What came before the pause must not seem to have come after it, and what comes next counts from its end, whatever its stamp.
-            let servers = Arc::clone(&self.servers);
-            for entry in servers.in_order() {
-                let last = entry.mailbox.disarm();
-                self.heard(entry.mailbox.key(), last, now);
-            }
+            self.hear_out(now);
         }
         self.hear_all(self.engine.coming_up(now.mono).into_iter(), now);
         let silent = self.engine.silent(now.mono);
-        silent.iter().for_each(|key| self.hear_the_last(*key, now));
+        silent.iter().for_each(|key| self.hear_the_last(*key, is_paused, now));
         let dates = self.engine.daily_dates();
         let mut out = self.decide();
         self.engine.advance(now.mono, ran, &mut out);
@@ -274,23 +270,39 @@ impl Core {
     }
 
     /// Takes in what a server reported last, before its silence counts.
-    fn hear_the_last(&mut self, key: ServerKey, now: Now) {
+    fn hear_the_last(&mut self, key: ServerKey, is_paused: bool, now: Now) {
         let Some(mailbox) = self.servers.by_key(key).map(|entry| Arc::clone(&entry.mailbox)) else { return };
         // All that is listed: the first of it may move the deadline less than the last.
         while !mailbox.is_empty() {
             self.take_mail(&mailbox, now);
         }
-        if self.engine.deadline(key).is_some_and(|at| at <= now.mono) {
+        if is_paused || self.engine.deadline(key).is_some_and(|at| at <= now.mono) {
             // A keep-alive from now on is listed, and counts after the failure.
             let last = mailbox.disarm();
             self.heard(key, last, now);
         }
     }
 
+    /// Takes in what is in the slots, which are closed until the next message of each server is taken in.
+    pub fn hear_out(&mut self, now: Now) {
+        let servers = Arc::clone(&self.servers);
+        for entry in servers.in_order() {
+            let last = entry.mailbox.disarm();
+            self.heard(entry.mailbox.key(), last, now);
+        }
+    }
+
     /// Takes in the keep-alive that came last to the slot of a server.
     fn hear(&mut self, key: ServerKey, now: Now) {
-        let newest = self.servers.by_key(key).and_then(|entry| entry.mailbox.newest());
-        self.heard(key, newest, now);
+        let Some(entry) = self.servers.by_key(key) else { return };
+        if entry.mailbox.needs_another_base() {
+            let last = entry.mailbox.disarm();
+            self.heard(key, last, now);
+            self.arm(key);
+        } else {
+            let newest = entry.mailbox.newest();
+            self.heard(key, newest, now);
+        }
     }
 
     fn heard(&mut self, server: ServerKey, newest: Option<Mono>, now: Now) {
@@ -302,14 +314,14 @@ impl Core {
 
     /// Keep-alives of this server go to its slot, if they can.
     fn arm(&self, key: ServerKey) {
-        let last = self.engine.health(key).filter(|health| health.phase() == Phase::KeepAlive);
+        let last = self.engine.health(key).filter(|health| health.keep_alives_only_defer());
         if let (Some(last), Some(entry)) = (last.and_then(Health::last_event_at), self.servers.by_key(key)) {
             entry.mailbox.arm(last);
         }
     }
 
     /// Hears the servers whose timer comes up soon, many at once, so that the next wake-up is planned for what really happens then: without that
-    /// there would be one for each server and timeout. With a driving host nothing waits in a slot, and it decides when it polls.
+    /// there would be one for each server and timeout.
     fn look_ahead(&mut self, now: Now) {
         let until = now.mono + LOOK_AHEAD;
         if !self.looks_ahead || until < self.looked_until + Span(LOOK_AHEAD.0 / 2) {

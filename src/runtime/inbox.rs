@@ -111,6 +111,11 @@ impl Mailbox {
         self.slot.and_then(Slot::newest)
     }
 
+    /// Whether what is in the slot is so long after its base that it should be disarmed and armed again. On the thread that arms.
+    pub fn needs_another_base(&self) -> bool {
+        self.slot.is_some_and(Slot::needs_another_base)
+    }
+
     /// Keep-alives do not go to the slot any more; gives the newest that did.
     pub fn disarm(&self) -> Option<Mono> {
         self.slot?;

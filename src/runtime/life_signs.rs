@@ -21,6 +21,8 @@ use crate::time::Mono;
 
 /// Instances of one process that have the hot path; the keep-alives of more go the way of all other messages.
 const TABLES: usize = 64;
+/// Instances with higher indexes have no door to a table.
+const DOORS_MAX: usize = 4_096;
 /// Slots in the first chunk; each further one has twice as many as the one before.
 const FIRST_CHUNK: usize = 256;
 const CHUNKS: usize = 15;
@@ -43,7 +45,7 @@ static ALL: [Table; TABLES] = [const {
 }; TABLES];
 
 /// Which table the instance of each index has; 0 is none, or the first, which is not its own then.
-static DOORS: [AtomicUsize; TABLES] = [const { AtomicUsize::new(0) }; TABLES];
+static DOORS: [AtomicUsize; DOORS_MAX] = [const { AtomicUsize::new(0) }; DOORS_MAX];
 
 /// Takes a keep-alive in, stamped with `mono_ns`, 0 for now. False if that did nothing: it is to be reported as any other message.
 #[inline]
@@ -172,6 +174,8 @@ mod tests {
         let slot = Slot::default();
         slot.age(1);
         assert!(slot.open(7, Mono(100)));
+        assert!(slot.keep_alive(7, Mono(100 + (1 << 39) - 2)) && !slot.needs_another_base());
+        assert!(slot.keep_alive(7, Mono(100 + (1 << 39))) && slot.needs_another_base());
         assert!(!slot.keep_alive(7, Mono(99 + (1 << 40))));
         assert!(slot.keep_alive(7, Mono(98 + (1 << 40))));
         assert_eq!(slot.close(), Some(Mono(98 + (1 << 40))));

@@ -217,7 +217,7 @@ impl Runtime {
         let mut core = Core::new(policy, Arc::clone(&servers), Arc::clone(&config), numbers);
         let has_token = |id: &str, op| matches!(&keeper, Keeper::Files(tokens) if tokens.has(id, op));
         core.secrets.with_host = matches!(keeper, Keeper::Host(_));
-        if slots.is_some() {
+        if matches!(clock, Clock::System) {
             core.looks_ahead();
         }
         first_words.into_iter().for_each(|subject| core.say_at_start(subject));
@@ -301,7 +301,9 @@ impl Runtime {
                 core.take_in(now);
                 core.start(now);
                 self.set_life(Life::Running);
-                self.slots.iter().for_each(Slots::open);
+                if !self.is_poisoned() {
+                    self.slots.iter().for_each(Slots::open);
+                }
             }
             self.waker.wake();
         }
@@ -321,6 +323,7 @@ impl Runtime {
             self.set_life(Life::Stopping);
             self.start_due.store(false, Ordering::Release);
             core.take_in(self.now());
+            core.hear_out(self.now());
             core.stop();
         }
         let until = Instant::now() + timeout;
@@ -607,10 +610,16 @@ impl Runtime {
 
     /// A panic was caught: nothing is begun any more, and one last event says why.
     pub fn poison(&self, why: &str) {
+        let close = || self.slots.iter().for_each(Slots::close);
+        close();
         if self.poisoned.set(why.to_owned()).is_ok() {
-            self.slots.iter().for_each(Slots::close);
             let now = self.now();
-            self.core.lock().poison(why.to_owned(), now);
+            {
+                let mut core = self.core.lock();
+                // Once more: a start may have opened them meanwhile, with the lock held.
+                close();
+                core.poison(why.to_owned(), now);
+            }
             self.rouse();
         }
     }

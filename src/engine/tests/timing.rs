@@ -120,6 +120,15 @@ fn a_system_that_slept_moves_deadlines_by_the_time_slept() {
 }
 
 #[test]
+fn a_sleep_puts_off_nothing_that_is_heard_after_it() {
+    let mut rig = Rig::alive(1);
+    rig.to(20);
+    rig.wakes(21, Ran { busy_until: Mono(0), slept: Span::seconds(3600) });
+    rig.event(A, E::KeepAlive);
+    assert_eq!(rig.deadline(A), Some(51));
+}
+
+#[test]
 fn a_pause_moves_the_stability_but_no_retry_and_no_operation() {
     let mut rig = Rig::taken_over(policy(1));
     rig.event(A, E::KeepAlive);

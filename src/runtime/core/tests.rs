@@ -2,6 +2,7 @@
 //! keep-alive came by a server's slot or by its list.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -15,7 +16,7 @@ use crate::engine::output::OperationKind;
 use crate::runtime::inbox::Posted;
 use crate::runtime::life_signs::{Slot, Slots};
 use crate::runtime::servers::{Performs, Servers, policy};
-use crate::time::{Mono, SECOND_NS};
+use crate::time::{Mono, SECOND_NS, Span};
 
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR_MS: i64 = 1_767_225_600_000;
@@ -98,6 +99,10 @@ enum Step {
     Notify(usize, EventKind, u64),
     /// So long after the one before, in ms.
     Turn(u64),
+    /// The same; the system slept for so long besides, in ms.
+    Sleep(u64, u64),
+    /// All that is in the slots is heard, and how each server stands is compared.
+    Look,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -106,7 +111,8 @@ fn step() -> impl Strategy<Value = Step> {
     let other = (0..IDS.len(), 0..EventKind::ALL.len(), 0..40_000_u64)
         .prop_map(|(server, kind, ago)| Step::Notify(server, EventKind::ALL[kind], ago));
     let turn = prop_oneof![6 => 0..1_000_u64, 2 => 900..31_000_u64].prop_map(Step::Turn);
-    prop_oneof![6 => keep_alive, 2 => other, 5 => turn]
+    let sleep = (0..1_000_u64, 100..90_000_u64).prop_map(|(after, slept)| Step::Sleep(after, slept));
+    prop_oneof![24 => keep_alive, 8 => other, 20 => turn, 1 => sleep, 3 => Just(Step::Look)]
 }
 
 /// A core, where its keep-alives go, and what has come of it.
@@ -136,26 +142,32 @@ impl Watched {
         }
     }
 
-    /// What is told to the host, and how each server stands once all is heard.
-    fn turn(&mut self, now: Now) -> (Vec<String>, Vec<String>) {
-        self.core.turn(now);
+    /// What is told to the host.
+    fn turn(&mut self, now: Now, ran: Ran) -> Vec<String> {
+        self.core.take_in(now);
+        self.core.advance(now, ran);
         let told = std::iter::from_fn(|| self.core.pop());
         let told = told.filter_map(|delivery| match delivery {
             Delivery::Entry(entry) => Some(format!("{} {:?} {}", entry.seq, entry.at, entry.words().json)),
             Delivery::Begin(..) => None,
         });
-        let told = told.collect();
+        told.collect()
+    }
+
+    /// How each server stands once all is heard.
+    fn stands(&mut self, now: Now) -> Vec<String> {
         let keys: Vec<_> = IDS.map(|id| self.core.servers().by_id(id).unwrap().mailbox.key()).into();
         self.core.hear_all(keys.iter().copied(), now);
-        let stands = keys.iter().map(|key| format!("{:?}", self.core.engine().health(*key)));
-        (told, stands.collect())
+        keys.iter().map(|key| format!("{:?}", self.core.engine().health(*key))).collect()
     }
 }
 
+/// Keep-alives that went to a slot in all cases.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
-    #[test]
-    fn nobody_can_tell_whether_a_keep_alive_came_by_the_slot_or_by_the_list(
+    fn by_the_slot_or_by_the_list(
         steps in prop::collection::vec(step(), 1..120),
     ) {
         let (mut plain, mut quick) = (Watched::new(None), Watched::new(Some(Slots::lease().unwrap())));
@@ -163,28 +175,42 @@ proptest! {
         // All keep alive, so that there is something to lose.
         let begin = (0..IDS.len()).map(|server| Step::Notify(server, EventKind::KeepAlive, 0)).chain([Step::Turn(1)]);
         let mut waiting = [0; IDS.len()];
-        for step in begin.chain(steps) {
-            match step {
+        for step in begin.chain(steps).chain([Step::Look]) {
+            let (after, slept) = match step {
+                Step::Turn(after) => (after, 0),
+                Step::Sleep(after, slept) => (after, slept),
                 // A full list has room for one more where the first keep-alive is in the slot.
-                Step::Notify(server, ..) if waiting[server] == 7 => {}
+                Step::Notify(server, ..) if waiting[server] == 7 => continue,
                 Step::Notify(server, kind, ago) => {
                     waiting[server] += 1;
                     let at = Mono(now.mono.0 - ago * 1_000_000);
                     plain.notify(server, kind, at);
                     quick.notify(server, kind, at);
+                    continue;
                 }
-                Step::Turn(after) => {
-                    waiting = [0; IDS.len()];
-                    now = Now { mono: Mono(now.mono.0 + after * 1_000_000), utc_ms: now.utc_ms + after as i64 };
-                    let ((told, stands), (also_told, also_stands)) = (plain.turn(now), quick.turn(now));
-                    // Handles differ; nothing else does.
-                    prop_assert_eq!(told, also_told);
-                    prop_assert_eq!(stands, also_stands);
+                Step::Look => {
+                    // A reader has taken in what is listed before he looks.
+                    [&mut plain, &mut quick].into_iter().for_each(|watched| watched.core.take_in(now));
+                    prop_assert_eq!(plain.stands(now), quick.stands(now));
+                    continue;
                 }
-            }
+            };
+            waiting = [0; IDS.len()];
+            now = Now { mono: Mono(now.mono.0 + after * 1_000_000), utc_ms: now.utc_ms + after as i64 };
+            let ran = Ran { slept: Span(slept * 1_000_000), ..Ran::default() };
+            // Handles differ; nothing else does.
+            prop_assert_eq!(plain.turn(now, ran), quick.turn(now, ran));
         }
-        prop_assert_eq!(plain.taken, 0);
+        TAKEN.fetch_add(quick.taken, Ordering::Relaxed);
     }
+}
+
+#[test]
+fn nobody_can_tell_whether_a_keep_alive_came_by_the_slot_or_by_the_list() {
+    by_the_slot_or_by_the_list();
+    // A third of some twenty keep-alives a case.
+    let taken = TAKEN.load(Ordering::Relaxed);
+    assert!(taken > 2_000, "{taken} keep-alives went to a slot");
 }
 
 #[test]
@@ -194,7 +220,7 @@ fn keep_alives_go_to_the_slot_while_a_server_keeps_alive_and_to_the_list_else() 
     let taken = |quick: &mut Watched, kinds: &[EventKind], seconds: u64| {
         let before = quick.taken;
         kinds.iter().for_each(|kind| quick.notify(0, *kind, now(seconds).mono));
-        quick.turn(now(seconds));
+        quick.turn(now(seconds), Ran::default());
         quick.taken - before
     };
     use EventKind::{KeepAlive, ShutdownNormal, Startup};
@@ -205,7 +231,7 @@ fn keep_alives_go_to_the_slot_while_a_server_keeps_alive_and_to_the_list_else() 
     assert_eq!(taken(&mut quick, &[Startup, KeepAlive], 6), 0);
     assert_eq!(taken(&mut quick, &[KeepAlive], 7), 1);
     for second in 8..=37 {
-        quick.turn(now(second));
+        quick.turn(now(second), Ran::default());
     }
     assert_eq!(taken(&mut quick, &[KeepAlive], 38), 0, "failed at 37");
     assert_eq!(taken(&mut quick, &[KeepAlive], 39), 1);
@@ -217,7 +243,7 @@ fn the_look_ahead_lets_the_worker_sleep_over_the_deadlines_that_keep_alives_have
     let now = |ms: u64| Now { mono: Mono(ms * 1_000_000), utc_ms: NEW_YEAR_MS };
     for (server, ms) in [(0, 10_000), (1, 10_300), (2, 10_600)] {
         quick.notify(server, EventKind::KeepAlive, now(ms).mono);
-        quick.turn(now(ms));
+        quick.turn(now(ms), Ran::default());
     }
     (0..IDS.len()).for_each(|server| quick.notify(server, EventKind::KeepAlive, now(30_000).mono));
     // Their timers stand at 40.0, 40.3 and 40.6 s.
@@ -229,4 +255,42 @@ fn the_look_ahead_lets_the_worker_sleep_over_the_deadlines_that_keep_alives_have
     }
     // One a second, so that a pause is noticed.
     assert!(wake_ups <= 16, "{wake_ups}");
+}
+
+/// A driver whose system sleeps for an hour at 40 s. The server keeps alive until 13 s, says `disconnected` after the sleep, before its timer of
+/// 43 s comes up with nothing in the slot, keeps alive from 45 to 59 s, and dies.
+fn failed_at_after_a_sleep(mut watched: Watched) -> Option<Mono> {
+    let now = |seconds: u64| Now { mono: Mono((100_000 + seconds) * SECOND_NS), utc_ms: NEW_YEAR_MS };
+    for second in 0..100 {
+        let slept = Span(if second == 40 { 3_600 * SECOND_NS } else { 0 });
+        if second == 41 {
+            watched.notify(0, EventKind::Disconnected, now(second).mono);
+        } else if second <= 13 || (45..60).contains(&second) {
+            watched.notify(0, EventKind::KeepAlive, now(second).mono);
+        }
+        watched.turn(now(second), Ran { slept, ..Ran::default() });
+    }
+    let key = watched.core.servers().by_id(IDS[0]).unwrap().mailbox.key();
+    watched.core.engine().health(key).unwrap().failure().map(|(_, at)| Mono(at.0 - now(0).mono.0))
+}
+
+#[test]
+fn after_a_sleep_a_server_that_dies_is_noticed_at_its_last_keep_alive_s_deadline_by_either_way() {
+    for slots in [None, Slots::lease()] {
+        assert_eq!(failed_at_after_a_sleep(Watched::new(slots)), Some(Mono(89 * SECOND_NS)));
+    }
+}
+
+#[test]
+fn a_healthy_server_s_slot_is_opened_anew_before_its_base_is_too_old() {
+    let mut quick = Watched::new(Some(Slots::lease().unwrap()));
+    let now = |seconds: u64| Now { mono: Mono(seconds * SECOND_NS), utc_ms: NEW_YEAR_MS };
+    for second in 1..3_000 {
+        if second % 5 == 0 {
+            quick.notify(0, EventKind::KeepAlive, now(second).mono);
+        }
+        quick.turn(now(second), Ran::default());
+    }
+    // All but the first.
+    assert_eq!(quick.taken, 598);
 }

@@ -16,7 +16,8 @@ use crate::atomics::{AtomicU64, Ordering};
 use crate::time::Mono;
 
 const SINCE_BITS: u32 = 40;
-/// The latest keep-alive after the base that fits: 1,099 s, more than the longest keep-alive timeout (300 s).
+/// The latest keep-alive after the base that fits: 1,099 s. The slot is looked at once in a keep-alive timeout (300 s at most), and opened anew
+/// with another base when half of that is over.
 const SINCE_MAX: u64 = (1 << SINCE_BITS) - 1;
 /// After so many generations a slot stays closed: its keep-alives go the way of all other messages.
 const GENERATION_MAX: u64 = u64::MAX >> SINCE_BITS;
@@ -76,6 +77,11 @@ impl Slot {
     /// The newest keep-alive since it was opened. On the thread that opens it.
     pub fn newest(&self) -> Option<Mono> {
         self.stamp(self.word.load(Ordering::Acquire))
+    }
+
+    /// Whether half of what fits after the base is over. On the thread that opens it.
+    pub fn needs_another_base(&self) -> bool {
+        self.word.load(Ordering::Acquire) & SINCE_MAX > SINCE_MAX / 2
     }
 
     fn stamp(&self, word: u64) -> Option<Mono> {
