@@ -17,6 +17,7 @@
 //! |---|---|---|
 //! | [`engine`] | health, takeover, restore, cluster, logins, backups, timers: a function of (state, input, now) | clock, thread, lock, I/O, hash order, float |
 //! | [`runtime`] | one instance: clock, lock, inbox, worker or poll, delivery | touch a host pointer; hold a lock in a callback |
+//! | [`runtime::life_signs`] | the hot path: the newest keep-alive of each server in a slot of its own, which the worker reads when it is due | lock, wake, count, allocate |
 //! | [`runtime::files`] | the file worker: backups and the host's keeper of tokens, in slices, on two threads or inside `poll` | know the engine; delay a deadline |
 //! | [`ffi`] | the border: entry, guard, handles, text, the host's table; all `unsafe` | policy |
 //! | [`config`] | the configuration document, its bounds, its faults, edits | files, clocks |
@@ -32,6 +33,7 @@
 //! # Invariants
 //!
 //! - A callback runs with no lock held, one at a time, in order; what it calls in comes back through the inbox.
+//! - A keep-alive that was taken in is never lost: it is in the server's slot or in its list, and both are read before the server is failed.
 //! - An event's time is taken at the call, so a busy worker never fails a server that spoke in time.
 //! - Durable before acted on: a call returns, and `begin` is called, once what was accepted or decided is on disk.
 //! - A panic ends at the border or in the worker and poisons the instance; the host goes on.

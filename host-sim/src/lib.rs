@@ -8,7 +8,7 @@
 //!
 //! [`plugin`] is the border to the library and the only room with `unsafe`; [`random`] makes scenarios from seeds;
 //! [`commands`] is what the program does with all that. `host-sim demo` (`demo`, on Linux) plays the whole job with real processes;
-//! `host-sim storm` ([`storm`]) kills such a process again and again.
+//! `host-sim storm` ([`storm`]) kills such a process again and again; `host-sim bench` (`bench`, on Linux) measures what the plugin costs.
 
 #[cfg(target_os = "linux")]
 pub mod bench;

@@ -5,6 +5,9 @@
 //! with a generous limit.
 #![cfg(target_os = "linux")]
 
+#[path = "support/waiting.rs"]
+mod waiting;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -14,22 +17,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-
-/// How long a demo may take on a machine that is busy with other things.
-const LIMIT: Duration = Duration::from_secs(300);
-
-/// Waits for what processes do that are no children of the test: nobody tells of it, so it is looked for again and again.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let limit = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < limit, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use waiting::{LIMIT, wait_until};
 
 /// A running demo, the only one.
 struct Demo {

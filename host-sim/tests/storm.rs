@@ -1,9 +1,22 @@
 //! A short kill storm; the long one is `cargo run --release -p host-sim -- storm`.
 
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+#[cfg(target_os = "linux")]
+#[path = "support/waiting.rs"]
+mod waiting;
+
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+
+/// Ends with the test.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 fn storm(options: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_host-sim")).arg("storm").args(options).output().unwrap()
@@ -42,14 +55,11 @@ fn a_signal_ends_the_storm_and_leaves_nothing_behind() {
     let files = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_host-sim"));
     command.args(["storm", "--kills", "1000000"]).env("TMPDIR", files.path());
-    let mut storm = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let is_under_way = || std::fs::read_dir(files.path()).unwrap().flatten().any(|it| it.path().join("state").exists());
-    let limit = Instant::now() + Duration::from_secs(60);
-    while !is_under_way() && Instant::now() < limit {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    assert!(Command::new("kill").arg(storm.id().to_string()).status().unwrap().success());
-    assert_eq!(storm.wait().unwrap().code(), Some(128 + 15));
+    let mut storm = Ends(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let lives = || std::fs::read_dir(files.path()).unwrap().flatten().any(|it| it.path().join("state").exists());
+    waiting::wait_until("a life has a state directory", lives);
+    assert!(Command::new("kill").arg(storm.0.id().to_string()).status().unwrap().success());
+    assert_eq!(storm.0.wait().unwrap().code(), Some(128 + 15));
     assert_eq!(std::fs::read_dir(files.path()).unwrap().count(), 0);
 }
 

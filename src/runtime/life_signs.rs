@@ -44,13 +44,13 @@ static ALL: [Table; TABLES] = [const {
     }
 }; TABLES];
 
-/// Which table the instance of each index has; 0 is none, or the first, which is not its own then.
+/// Which table the instance of each index has. What is left of an earlier one, or the 0 of none, leads to a table that is open for another.
 static DOORS: [AtomicUsize; DOORS_MAX] = [const { AtomicUsize::new(0) }; DOORS_MAX];
 
 /// Takes a keep-alive in, stamped with `mono_ns`, 0 for now. False if that did nothing: it is to be reported as any other message.
 #[inline]
 pub fn keep_alive(plugin: abi::vmsf_plugin, server: abi::vmsf_server, mono_ns: u64) -> bool {
-    take(plugin, server, mono_ns).is_some_and(|taken| taken)
+    take(plugin, server, mono_ns).unwrap_or(false)
 }
 
 #[inline]

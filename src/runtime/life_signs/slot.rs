@@ -1,8 +1,8 @@
 //! The newest keep-alive of one server, in one word that any thread advances and one thread at a time opens and closes.
 //!
-//! `generation (24 bits) | ns since just before the base (40 bits)`, which is the stamp of the server's last message before: no keep-alive counts
-//! from earlier, and one that is stamped so is still told from none. A keep-alive is `fetch_max` on that word, with the generation that was read before the
-//! tenant was compared. Closing begins the next generation with the very operation that takes the newest keep-alive out, so each keep-alive is
+//! `generation (24 bits) | ns since just before the base (40 bits)`. The base is the stamp of the server's last message before: no keep-alive
+//! counts from earlier, and one that is stamped so is still told from none. A keep-alive is `fetch_max` on that word, with the generation that was
+//! read before the tenant was compared. Closing begins the next generation with the very operation that takes the newest keep-alive out, so each keep-alive is
 //! either in what was taken out, or finds a higher generation, changes nothing and is told so. Hence a thread that stalls here while its server is
 //! removed never touches the next tenant, a newer stamp is never undone, and none is lost between the two.
 //!
