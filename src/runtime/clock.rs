@@ -87,7 +87,10 @@ impl Default for SleepWatch {
 impl SleepWatch {
     /// How long the system slept since the last call.
     pub fn slept(&mut self) -> Span {
-        let ahead = boottime_ahead();
+        self.slept_if_ahead_by(boottime_ahead())
+    }
+
+    fn slept_if_ahead_by(&mut self, ahead: Span) -> Span {
         let slept = Span(ahead.0.saturating_sub(self.ahead.0));
         if slept < SLEEP_NOISE {
             return Span::ZERO;
@@ -101,4 +104,47 @@ impl SleepWatch {
 fn boottime_ahead() -> Span {
     let monotonic = monotonic();
     to_mono(clock_gettime(ClockId::Boottime)) - monotonic
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_is_told_once_and_two_readings_apart_are_none() {
+        let ms = |ms: u64| Span(ms * 1_000_000);
+        let mut watch = SleepWatch { ahead: ms(5_000) };
+        // A little later, a little earlier, asleep for 3 s, and awake since; a sleep that is too short adds up with the next.
+        let readings = [5_001, 4_999, 8_000, 8_002, 8_090, 8_110];
+        let told = readings.map(|ahead| watch.slept_if_ahead_by(ms(ahead)));
+        assert_eq!(told, [0, 0, 3_000, 0, 0, 110].map(ms));
+    }
+
+    /// Set where the test runs again, with that many seconds added to the clock that counts sleep.
+    #[cfg(target_os = "linux")]
+    const AHEAD: &str = "VMSF_TEST_AHEAD_S";
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_clock_that_counts_sleep_is_read() {
+        if let Ok(seconds) = std::env::var(AHEAD) {
+            let added = Span::seconds(seconds.parse().unwrap());
+            assert!(boottime_ahead() >= added, "{:?}", boottime_ahead());
+            return;
+        }
+        let here = std::env::current_exe().unwrap();
+        // A name space of its own for time: as if the system had slept for so long.
+        let unshare = |seconds: &str, program: &std::path::Path, arguments: &[&str]| {
+            let mut command = std::process::Command::new("unshare");
+            command.args(["--time", "--boottime", seconds]).arg(program).args(arguments).env(AHEAD, seconds);
+            command.output().ok().filter(|output| output.status.success())
+        };
+        let ahead = "100000";
+        if unshare(ahead, std::path::Path::new("true"), &[]).is_none() {
+            return eprintln!("SKIPPED: the clock that counts sleep is not moved here (unshare --time)");
+        }
+        let name = "runtime::clock::tests::the_clock_that_counts_sleep_is_read";
+        let again = unshare(ahead, &here, &["--exact", name]).expect("it passes there, too");
+        assert!(String::from_utf8_lossy(&again.stdout).contains("1 passed"));
+    }
 }
