@@ -2,6 +2,7 @@
 //!
 //! Pure: knows no clock and no file (those are in `store`). Called by `runtime` when an entry is numbered (`Limiter`) and when it is delivered (`Entry`).
 
+pub mod mass;
 pub mod store;
 
 use std::collections::BTreeMap;

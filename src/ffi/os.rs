@@ -27,3 +27,14 @@ pub fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
 pub fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
     spawn()
 }
+
+/// This thread's timed waits end at their instant: by default the kernel may add 50 µs, to wake several threads together.
+#[cfg(target_os = "linux")]
+pub fn wait_precisely() {
+    // Where it is refused, waits are as precise as everybody's.
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+}
+
+/// Nothing is added here.
+#[cfg(not(target_os = "linux"))]
+pub fn wait_precisely() {}

@@ -16,6 +16,7 @@ use super::{Life, Runtime};
 use crate::diagnostics::{self, HeldBack};
 use crate::engine::output::Operation;
 use crate::error::Error;
+use crate::log::mass;
 use crate::secret::Secret;
 
 /// Held by whoever writes the state. The host may call in from its log: what is logged meanwhile waits, so the order of the fields matters.
@@ -155,17 +156,7 @@ impl Runtime {
         let mut log = self.log.lock();
         let Some(store) = log.as_mut() else { return Ok(()) };
         let entries = self.core.lock().take_unlogged(also_unreserved);
-        let mut result = Ok(());
-        for entry in entries {
-            let (seq, json) = (entry.seq, entry.words().json);
-            result = match store.append(seq, &json) {
-                Err(error) if error.code == abi::VMSF_ERR_LIMIT => {
-                    store.append(seq, &format!("{{\"seq\":{seq},\"severity\":\"warning\",\"code\":\"too_long\",\"text\":\"an entry was too long to be kept\"}}"))
-                }
-                kept => kept,
-            };
-        }
-        result
+        store.append_all(&mass::lines(&entries))
     }
 
     fn log_failed(&self, kept: Result<(), Error>) {

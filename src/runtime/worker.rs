@@ -80,6 +80,7 @@ impl Worker {
             std::thread::Builder::new().name("vms-failover".into()).spawn(move || {
                 // Says so even if a panic gets this far, or `stop` would wait for ever.
                 let _ended = Ended(&mine);
+                crate::ffi::os::wait_precisely();
                 runtime.work_guarded(&mine.ending);
             })
         })?;
