@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -262,7 +262,7 @@ impl Writer {
     /// Writes a chunk: how many of its lines are in the file now, and why not all. Part of a line is cut off again.
     pub fn write(&mut self, chunk: &Chunk) -> (usize, Result<(), Error>) {
         let Some(current) = &mut self.current else { return (0, Ok(())) };
-        let (done, result) = write_at(&mut current.file, current.size, &chunk.bytes);
+        let (done, result) = write_at(&current.file, current.size, &chunk.bytes);
         let lines = chunk.ends.partition_point(|end| *end <= done);
         let whole = lines.checked_sub(1).map_or(0, |last| chunk.ends[last]);
         current.size += whole as u64;
@@ -284,14 +284,11 @@ impl Writer {
     }
 }
 
-fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> (usize, io::Result<()>) {
+fn write_at(file: &File, at: u64, bytes: &[u8]) -> (usize, io::Result<()>) {
     // Not opened for appending: such a file cannot be cut on Windows.
-    if let Err(error) = file.seek(SeekFrom::Start(at)) {
-        return (0, Err(error));
-    }
     let mut done = 0;
     while done < bytes.len() {
-        match file.write(&bytes[done..]) {
+        match write_some_at(file, at + done as u64, &bytes[done..]) {
             Ok(0) => return (done, Err(io::ErrorKind::WriteZero.into())),
             Ok(size) => done += size,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -299,6 +296,16 @@ fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> (usize, io::Result<()>) {
         }
     }
     (done, Ok(()))
+}
+
+#[cfg(unix)]
+fn write_some_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::write_at(file, bytes, at)
+}
+
+#[cfg(windows)]
+fn write_some_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_write(file, bytes, at)
 }
 
 #[cfg(unix)]
