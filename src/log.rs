@@ -7,10 +7,11 @@ pub mod store;
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use vms_failover_abi as abi;
 
-use crate::engine::output::{Archive, Block, Cause, Note, Output, What};
+use crate::engine::output::{Actor, Archive, Block, Cause, Note, Output, What};
 use crate::engine::policy::ServerKey;
 use crate::state::document::{self, Accepted};
 use crate::time::{Mono, SECOND_NS, Span, utc};
@@ -91,6 +92,24 @@ pub struct Words {
     pub json: String,
 }
 
+/// An entry as it is written.
+#[derive(Serialize)]
+struct Line<'a, D> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<D>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<u64>,
+    seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a str>,
+    severity: &'static str,
+    text: &'a str,
+    utc: &'a str,
+}
+
 struct Draft {
     kind: u32,
     severity: u32,
@@ -103,25 +122,24 @@ impl Entry {
     /// Puts it into words.
     pub fn words(&self) -> Words {
         let draft = self.draft();
-        let severity = severity_name(draft.severity);
-        let mut entry = json!({
-            "seq": self.seq, "utc": utc(self.utc_ms), "severity": severity, "code": draft.code, "text": draft.text
-        });
-        if let Some(server) = &self.server {
-            entry["server"] = server.id.as_ref().into();
-        }
-        if !draft.details.is_null() {
-            entry["details"] = draft.details;
-        }
-        if let Subject::Engine(output, _) = &self.subject {
-            if let Some(actor) = &output.actor {
-                entry["actor"] = actor.name().into();
-            }
-            if let Some(request) = output.request {
-                entry["request"] = request.into();
-            }
-        }
-        Words { kind: draft.kind, severity: draft.severity, text: draft.text, json: entry.to_string() }
+        let output = match &self.subject {
+            Subject::Engine(output, _) => Some(output),
+            _ => None,
+        };
+        let line = Line {
+            actor: output.and_then(|output| output.actor.as_ref()).map(Actor::name),
+            code: draft.code,
+            details: Some(&draft.details).filter(|details| !details.is_null()),
+            request: output.and_then(|output| output.request),
+            seq: self.seq,
+            server: self.server.as_ref().map(|server| &*server.id),
+            severity: severity_name(draft.severity),
+            text: &draft.text,
+            utc: &utc(self.utc_ms),
+        };
+        // Nothing in it can fail to be written.
+        let json = serde_json::to_string(&line).unwrap_or_default();
+        Words { kind: draft.kind, severity: draft.severity, text: draft.text, json }
     }
 
     fn draft(&self) -> Draft {

@@ -40,8 +40,9 @@ const OUTBOX_MAX: usize = 100_000;
 
 /// How far ahead the slots of the servers are looked at.
 const LOOK_AHEAD: Span = Span(SECOND_NS);
-/// Log numbers are reserved on disk in blocks of so many.
+/// Log numbers are reserved on disk in blocks of so many, or of so many a server if that is more: all may fail in one instant.
 const SEQ_BLOCK: u64 = 10_000;
+const SEQ_BLOCK_A_SERVER: u64 = 4;
 /// Ids that may be given out beyond those saved: calls made inside a callback return before they are on disk. More are refused.
 const ID_MARGIN: u64 = 2 * PENDING_MAX as u64;
 /// While the state cannot be written, it is tried again so often.
@@ -71,9 +72,9 @@ pub enum Message {
 /// What waits to be delivered.
 pub enum Delivery {
     /// An entry for `event`.
-    Entry(Entry),
+    Entry(Arc<Entry>),
     /// An operation for `begin`, with the configuration that it was decided by.
-    Begin(Operation, Option<Named>, Arc<Config>),
+    Begin(Box<Operation>, Option<Named>, Arc<Config>),
 }
 
 /// Engine, inbox and outbox.
@@ -119,8 +120,14 @@ pub struct Core {
     tokens_again_at: Option<Mono>,
     /// The same for taking out of the configuration what is gone.
     follow_again_at: Option<Mono>,
-    /// Timers are set anew some time before they come up.
-    looks_ahead: bool,
+    /// A worker of the plugin's own turns it: timers are set anew some time before they come up, and another thread writes the state.
+    has_worker: bool,
+    /// The writer has been asked to write and has not come back.
+    is_writing: bool,
+    /// Begins whose intent is not on disk.
+    unwritten: VecDeque<Unwritten>,
+    /// Writes that failed.
+    failed_writes: u64,
     /// The timers that come up by then are as late as what is known allows.
     looked_until: Mono,
     /// To be said when monitoring begins.
@@ -131,6 +138,17 @@ pub struct Core {
     pub errands: Errands,
     /// Credentials and tokens that wait for the operation or the disk that they are for.
     pub secrets: Secrets,
+}
+
+/// A begin that waits until its intent is on disk.
+struct Unwritten {
+    /// On disk with this version.
+    version: u64,
+    /// Writes that had failed when it was decided.
+    failed_writes: u64,
+    operation: Box<Operation>,
+    server: Option<Named>,
+    config: Arc<Config>,
 }
 
 /// When something happens, by both clocks.
@@ -173,7 +191,10 @@ impl Core {
             write_again_at: None,
             tokens_again_at: None,
             follow_again_at: None,
-            looks_ahead: false,
+            has_worker: false,
+            is_writing: false,
+            unwritten: VecDeque::new(),
+            failed_writes: 0,
             looked_until: Mono(0),
             first_words: Vec::new(),
             leaving: BTreeSet::new(),
@@ -182,9 +203,9 @@ impl Core {
         }
     }
 
-    /// Timers are set anew some time before they come up. Not with a driving host, which decides when it polls.
-    pub fn looks_ahead(&mut self) {
-        self.looks_ahead = true;
+    /// A worker of the plugin's own turns it, not a driving host, which decides when it polls and waits for the disk meanwhile.
+    pub fn has_worker(&mut self) {
+        self.has_worker = true;
     }
 
     /// Where messages go.
@@ -324,7 +345,7 @@ impl Core {
     /// there would be one for each server and timeout.
     fn look_ahead(&mut self, now: Now) {
         let until = now.mono + LOOK_AHEAD;
-        if !self.looks_ahead || until < self.looked_until + Span(LOOK_AHEAD.0 / 2) {
+        if !self.has_worker || until < self.looked_until + Span(LOOK_AHEAD.0 / 2) {
             return;
         }
         self.hear_all(self.engine.coming_up(until).into_iter(), now);
@@ -339,8 +360,13 @@ impl Core {
 
     /// When time acts next.
     pub fn next_wake(&self, now: Now) -> Option<Mono> {
-        let retries = [self.write_again_at, self.tokens_again_at, self.follow_again_at];
+        // While the writer is at work it is not asked again, however long the disk takes.
+        let retries = if self.is_writing { [None; 3] } else { self.retries() };
         retries.into_iter().chain([self.engine.next_wake(now.mono)]).flatten().min()
+    }
+
+    fn retries(&self) -> [Option<Mono>; 3] {
+        [self.write_again_at, self.tokens_again_at, self.follow_again_at]
     }
 
     /// The token of a server is not where it should be, or was meant for another operation: it has to be authorized again.
@@ -378,11 +404,14 @@ impl Core {
             return Vec::new();
         }
         self.follow_again_at = None;
-        let over = |id: &&String| match self.servers.by_id(id) {
+        self.gone().cloned().collect()
+    }
+
+    fn gone(&self) -> impl Iterator<Item = &String> {
+        self.leaving.iter().filter(|id| match self.servers.by_id(id) {
             Some(entry) => self.check_drop(entry.mailbox.key()).is_ok(),
             None => true,
-        };
-        self.leaving.iter().filter(over).cloned().collect()
+        })
     }
 
     /// What is gone could not be taken out of the configuration: when it is tried again.
@@ -426,6 +455,7 @@ impl Core {
             if let Delivery::Entry(entry) = delivery
                 && entry.at == Mono(0)
             {
+                let entry = Arc::make_mut(entry);
                 (entry.at, entry.utc_ms) = (now.mono, now.utc_ms);
             }
         }
@@ -490,6 +520,7 @@ impl Core {
     /// The instance panicked: no operation is begun any more, and one last entry says so.
     pub fn poison(&mut self, why: String, now: Now) {
         self.outbox.retain(|delivery| matches!(delivery, Delivery::Entry(_)));
+        self.unwritten.clear();
         self.number(None, Subject::Poisoned(why), now);
         self.poisoned = true;
     }
@@ -642,7 +673,8 @@ impl Core {
         }
         let seq = self.next_seq;
         self.next_seq += 1;
-        self.outbox.push_back(Delivery::Entry(Entry { seq, at: now.mono, utc_ms: now.utc_ms, server, subject }));
+        let entry = Entry { seq, at: now.mono, utc_ms: now.utc_ms, server, subject };
+        self.outbox.push_back(Delivery::Entry(Arc::new(entry)));
     }
 
     pub(super) fn named(&self, key: ServerKey) -> Option<Named> {

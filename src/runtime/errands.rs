@@ -10,7 +10,7 @@ use std::sync::Arc;
 use vms_failover_abi as abi;
 
 use super::Runtime;
-use super::core::{Call, Core, Delivery, Message, Now};
+use super::core::{Call, Core, Message, Now};
 use super::files::{self, Done, Job};
 use super::secrets::Keeper;
 use crate::backup::{Backup, Folder, Syncing};
@@ -203,7 +203,7 @@ impl Core {
                 self.secrets.waiting.insert(op, Waiting { operation, server, config });
                 self.ask_keeper(Keeping::Load(id, op));
             }
-            server => self.push(Delivery::Begin(operation, server, config)),
+            server => self.push_begin(operation, server, config),
         }
     }
 
@@ -330,7 +330,7 @@ impl Core {
         match result {
             Ok(Some(token)) => {
                 self.secrets.loaded.insert(op, token);
-                self.push(Delivery::Begin(operation, Some(server), config));
+                self.push_begin(operation, Some(server), config);
             }
             Ok(None) => {
                 let why = format!("the host has no token of server '{id}' any more: authorize it again");

@@ -60,6 +60,8 @@ use crate::time::{Mono, Span};
 
 /// A callback longer than this is an alarm.
 const HOST_SLOW: Duration = Duration::from_millis(100);
+/// Threads that have done nothing yet end within this.
+const END_AT_ONCE: Duration = Duration::from_secs(10);
 /// Inside a callback and after a poll, work that is due at once.
 const AT_ONCE: u64 = 0;
 
@@ -196,6 +198,8 @@ pub struct Runtime {
     next_poll_ns: AtomicU64,
     waker: worker::Waker,
     worker: Mutex<Option<Worker>>,
+    writer_waker: worker::Waker,
+    writer: Mutex<Option<Worker>>,
     /// The words of the panic.
     poisoned: OnceLock<String>,
 }
@@ -218,7 +222,7 @@ impl Runtime {
         let has_token = |id: &str, op| matches!(&keeper, Keeper::Files(tokens) if tokens.has(id, op));
         core.secrets.with_host = matches!(keeper, Keeper::Host(_));
         if matches!(clock, Clock::System) {
-            core.looks_ahead();
+            core.has_worker();
         }
         first_words.into_iter().for_each(|subject| core.say_at_start(subject));
         if let Some(document) = document {
@@ -258,6 +262,8 @@ impl Runtime {
             next_poll_ns: AtomicU64::new(AT_ONCE),
             waker: worker::Waker::default(),
             worker: Mutex::new(None),
+            writer_waker: worker::Waker::default(),
+            writer: Mutex::new(None),
             poisoned: OnceLock::new(),
         });
         // Reserves the numbers of this life before any is used.
@@ -284,17 +290,7 @@ impl Runtime {
             self.start_due.store(true, Ordering::Release);
             self.set_life(Life::Running);
         } else {
-            // First the thread, which does nothing before it runs: a failure here leaves everything as it was.
-            let worker = Worker::spawn(Arc::clone(self)).map_err(|error| {
-                Error::new(abi::VMSF_ERR_INTERNAL, format!("the worker thread cannot be started: {error}"))
-            })?;
-            if let Err(error) = self.start_file_worker() {
-                worker.end();
-                self.waker.wake();
-                worker.join();
-                return Err(error);
-            }
-            *self.worker.lock() = Some(worker);
+            self.start_threads()?;
             let now = self.now();
             {
                 let mut core = self.core.lock();
@@ -327,7 +323,7 @@ impl Runtime {
             core.stop();
         }
         let until = Instant::now() + timeout;
-        let ended = if self.is_driven() { self.deliver_the_rest(until) } else { self.end_worker(until) };
+        let ended = if self.is_driven() { self.deliver_the_rest(until) } else { self.end_threads(until) };
         let ended = ended && self.end_file_worker(until);
         if !ended {
             let ms = timeout.as_millis();
@@ -341,6 +337,28 @@ impl Runtime {
         self.set_life(Life::Stopped);
         log::info!("stopped");
         Ok(())
+    }
+
+    /// They do nothing before the life is a running one: a failure here leaves everything as it was.
+    fn start_threads(self: &Arc<Self>) -> Result<(), Error> {
+        let spawn = |name, work| {
+            Worker::spawn(name, Arc::clone(self), work).map_err(|error| {
+                Error::new(abi::VMSF_ERR_INTERNAL, format!("the thread {name} cannot be started: {error}"))
+            })
+        };
+        let worker = spawn("vms-failover", Runtime::work_guarded)?;
+        *self.worker.lock() = Some(worker);
+        let writer = spawn("vms-failover-w", Runtime::write_guarded).map(|writer| *self.writer.lock() = Some(writer));
+        let started = writer.and_then(|()| self.start_file_worker());
+        if started.is_err() {
+            self.end_threads(Instant::now() + END_AT_ONCE);
+        }
+        started
+    }
+
+    /// Ends the worker, which delivers what waits, and the writer.
+    fn end_threads(&self, until: Instant) -> bool {
+        end_thread(&self.worker, &self.waker, until) && end_thread(&self.writer, &self.writer_waker, until)
     }
 
     /// What the file worker brought last, and what that sends on: the answer to an authorization whose token the host has kept by now.
@@ -522,7 +540,11 @@ impl Runtime {
 
     /// Delivers what waits now and nothing that comes of it, each thing with no lock held.
     fn deliver_what_waits(&self) {
-        let waiting = self.core.lock().outbox_len();
+        let waiting = {
+            let mut core = self.core.lock();
+            core.release_begins(self.now());
+            core.outbox_len()
+        };
         if waiting > 0 {
             self.log_before_delivery();
         }
@@ -537,7 +559,7 @@ impl Runtime {
                         self.host.event(&entry, &words);
                     })
                 }
-                Delivery::Begin(operation, ..) if !self.is_intent_on_disk(&operation) => continue,
+                Delivery::Begin(operation, ..) if self.is_driven() && !self.is_intent_on_disk(&operation) => continue,
                 Delivery::Begin(operation, named, config) => {
                     let Some(secret) = self.secret_of(&operation, named.as_ref()) else { continue };
                     let begin = request::begin(&operation, named.as_ref(), &config, secret);
@@ -584,20 +606,6 @@ impl Runtime {
         true
     }
 
-    fn end_worker(&self, until: Instant) -> bool {
-        let mut worker = self.worker.lock();
-        let Some(running) = worker.as_ref() else { return true };
-        running.end();
-        self.waker.wake();
-        if !running.ended_by(until) {
-            return false;
-        }
-        if let Some(worker) = worker.take() {
-            worker.join();
-        }
-        true
-    }
-
     /// Whether a panic has ended its work.
     pub fn is_poisoned(&self) -> bool {
         self.poisoned_by().is_some()
@@ -632,4 +640,18 @@ impl Runtime {
             self.deliver_what_waits();
         }
     }
+}
+
+fn end_thread(thread: &Mutex<Option<Worker>>, waker: &worker::Waker, until: Instant) -> bool {
+    let mut thread = thread.lock();
+    let Some(running) = thread.as_ref() else { return true };
+    running.end();
+    waker.wake();
+    if !running.ended_by(until) {
+        return false;
+    }
+    if let Some(ended) = thread.take() {
+        ended.join();
+    }
+    true
 }

@@ -69,6 +69,11 @@ impl Servers {
         self.order.iter().filter_map(|key| self.by_key(*key))
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.order.len()
+    }
+
     /// The servers of `config`: those that stay keep handle and key, new ones get their own, and a slot where there are any. Keys of removed servers are given again
     /// only by a later call.
     pub fn placed(&self, config: &Config, slots: Option<&Slots>) -> Servers {

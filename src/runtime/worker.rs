@@ -1,4 +1,5 @@
-//! The one thread of an instance that is not driven by its host: waits for the next instant or a wake-up, and delivers.
+//! The threads of an instance that is not driven by its host: the worker, which waits for the next instant or a wake-up and delivers, and the
+//! writer, which writes the state for it, so that no deadline waits for the disk.
 //!
 //! Messages come through the channel, but the timed wait is a condition variable: crossbeam's timed receive yields its time slice a few times before it
 //! looks at the clock, and wakes 10 ms late on a busy machine. Never holds a lock across a callback. A panic ends the thread's work, not the process.
@@ -61,7 +62,10 @@ impl Waker {
     }
 }
 
-/// The thread, and what is known of it.
+/// What a thread does until it is asked to end.
+pub type Work = fn(&Runtime, &AtomicBool);
+
+/// A thread, and what is known of it.
 pub struct Worker {
     thread: JoinHandle<()>,
     shared: Arc<Shared>,
@@ -84,16 +88,16 @@ impl Drop for Ended<'_> {
 }
 
 impl Worker {
-    /// Starts the thread; all signals stay with the host's own threads.
-    pub fn spawn(runtime: Arc<Runtime>) -> std::io::Result<Worker> {
+    /// Starts a thread; all signals stay with the host's own threads.
+    pub fn spawn(name: &str, runtime: Arc<Runtime>, work: Work) -> std::io::Result<Worker> {
         let shared = Arc::new(Shared::default());
         let mine = Arc::clone(&shared);
         let thread = crate::ffi::os::with_signals_blocked(|| {
-            std::thread::Builder::new().name("vms-failover".into()).spawn(move || {
+            std::thread::Builder::new().name(name.into()).spawn(move || {
                 // Says so even if a panic gets this far, or `stop` would wait for ever.
                 let _ended = Ended(&mine);
-                crate::ffi::os::wait_precisely();
-                runtime.work_guarded(&mine.ending);
+                let _current = diagnostics::enter(Arc::clone(&runtime.host));
+                work(&runtime, &mine.ending);
             })
         })?;
         Ok(Worker { thread, shared })
@@ -123,9 +127,9 @@ impl Worker {
 }
 
 impl Runtime {
-    /// Works until asked to end. A panic poisons the instance; the last event is still tried, then the thread only waits for its end.
-    fn work_guarded(&self, ending: &AtomicBool) {
-        let _current = diagnostics::enter(Arc::clone(&self.host));
+    /// The worker: works until asked to end. A panic poisons the instance; the last event is still tried, then the thread only waits for its end.
+    pub(super) fn work_guarded(&self, ending: &AtomicBool) {
+        crate::ffi::os::wait_precisely();
         while !ending.load(Ordering::Acquire) || self.core.lock().outbox_len() > 0 {
             match catch_unwind(AssertUnwindSafe(|| self.work(ending))) {
                 Ok(()) => break,
@@ -134,6 +138,25 @@ impl Runtime {
                     let _ = catch_unwind(AssertUnwindSafe(|| self.poison(&panic_text(&*panic))));
                 }
             }
+        }
+    }
+
+    /// The writer: whenever the worker has something for the disk. A panic poisons the instance.
+    pub(super) fn write_guarded(&self, ending: &AtomicBool) {
+        loop {
+            self.writer_waker.wait(None);
+            if ending.load(Ordering::Acquire) {
+                return self.core.lock().was_handed_back();
+            }
+            let written = catch_unwind(AssertUnwindSafe(|| {
+                self.follow_the_configuration();
+                self.commit_what_changed();
+            }));
+            if let Err(panic) = written {
+                let _ = catch_unwind(AssertUnwindSafe(|| self.poison(&panic_text(&*panic))));
+            }
+            self.core.lock().was_handed_back();
+            self.waker.wake();
         }
     }
 
@@ -147,12 +170,15 @@ impl Runtime {
                 self.turn(ran);
             }
             if last {
+                // Nothing else is due any more, and what was begun has to be on disk.
+                let _ = self.commit();
                 self.deliver_all();
                 return;
             }
             self.deliver_what_waits();
-            self.follow_the_configuration();
-            self.commit_what_changed();
+            if self.core.lock().hands_over(self.now()) {
+                self.writer_waker.wake();
+            }
             let (wait, planned) = self.until_next_turn();
             // Callbacks may have put the wake-up off beyond what the engine planned: only what comes after it is a pause.
             ran.busy_until = planned;
@@ -170,7 +196,7 @@ impl Runtime {
         if self.is_poisoned() {
             return (None, now.mono);
         }
-        if core.must_look_again() {
+        if core.must_look_again() || core.has_begins_to_release() {
             return (Some(Duration::ZERO), now.mono);
         }
         let at = core.next_wake(now);

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::calls::{Call, Pending, Waits};
-use super::{Core, Delivery, ID_MARGIN, Now, SEQ_BLOCK, WRITE_RETRY};
+use super::{Core, Delivery, ID_MARGIN, Now, SEQ_BLOCK, SEQ_BLOCK_A_SERVER, Unwritten, WRITE_RETRY};
 use crate::engine::command::{Command, Input};
-use crate::engine::output::{Ask, Note, OperationKind, Outcome, What};
+use crate::config::Config;
+use crate::engine::output::{Ask, Note, Operation, OperationKind, Outcome, What};
 use crate::engine::policy::ServerKey;
-use crate::log::{Entry, Subject};
+use crate::log::{Entry, Named, Subject};
 use crate::runtime::accepted;
 use crate::state::document::{Accepted, Document};
+use crate::time::Mono;
 
 /// A version of the durable state, to be written with the lock dropped.
 pub struct Snapshot {
@@ -81,7 +83,7 @@ impl Core {
     }
 
     /// What waits to be delivered and was not given to the log yet.
-    pub fn take_unlogged(&mut self, also_unreserved: bool) -> Vec<Entry> {
+    pub fn take_unlogged(&mut self, also_unreserved: bool) -> Vec<Arc<Entry>> {
         let until = if also_unreserved { self.next_seq } else { self.reserved_seq.min(self.next_seq) };
         let fresh = self.logged_seq..until;
         let entries = self.outbox.iter().rev().filter_map(|delivery| match delivery {
@@ -90,7 +92,7 @@ impl Core {
         });
         // The new ones are at the end.
         let entries = entries.skip_while(|entry| entry.seq >= until).take_while(|entry| fresh.contains(&entry.seq));
-        let mut entries: Vec<Entry> = entries.cloned().collect();
+        let mut entries: Vec<Arc<Entry>> = entries.cloned().collect();
         entries.reverse();
         self.logged_seq = self.logged_seq.max(until);
         entries
@@ -112,7 +114,7 @@ impl Core {
         let document = Document {
             addresses: known.map(|server| (server.id.clone(), (server.host.clone(), server.port))).collect(),
             next_id: self.engine.next_free_id() + ID_MARGIN,
-            reserved_seq: self.next_seq + SEQ_BLOCK,
+            reserved_seq: self.next_seq + SEQ_BLOCK.max(SEQ_BLOCK_A_SERVER * self.servers.count() as u64),
             accepted: self.commands(|_| true).filter_map(|command| accepted::of(command, &self.servers)).collect(),
             leaving: self.leaving.clone(),
             unwanted_tokens: unwanted.chain(gone).collect(),
@@ -167,7 +169,57 @@ impl Core {
 
     /// It could not be written. True if that is news.
     pub fn was_not_saved(&mut self, now: Now) -> bool {
+        self.failed_writes += 1;
         self.write_again_at.replace(now.mono + WRITE_RETRY).is_none()
+    }
+
+    /// Has the host asked once the intent is on disk: a driving host waits for that when it comes to it.
+    pub fn push_begin(&mut self, operation: Operation, server: Option<Named>, config: Arc<Config>) {
+        let operation = Box::new(operation);
+        if !self.has_worker {
+            return self.push(Delivery::Begin(operation, server, config));
+        }
+        // Tried at once, whatever failed before.
+        self.write_again_at = self.write_again_at.and(Some(Mono(0)));
+        let (version, failed_writes) = (self.version, self.failed_writes);
+        self.unwritten.push_back(Unwritten { version, failed_writes, operation, server, config });
+    }
+
+    /// Whether an intent is on disk, or is known not to be, whose host was not asked yet.
+    pub fn has_begins_to_release(&self) -> bool {
+        self.unwritten.iter().any(|begin| self.is_decided(begin))
+    }
+
+    fn is_decided(&self, begin: &Unwritten) -> bool {
+        begin.version <= self.saved || begin.failed_writes < self.failed_writes
+    }
+
+    /// Delivers the begins whose intent is on disk; one that could not be written is taken back. One that is resumed was on disk before.
+    pub fn release_begins(&mut self, now: Now) {
+        for begin in std::mem::take(&mut self.unwritten) {
+            if !self.is_decided(&begin) {
+                self.unwritten.push_back(begin);
+            } else if begin.version <= self.saved || begin.operation.resumed {
+                self.push(Delivery::Begin(begin.operation, begin.server, begin.config));
+            } else {
+                self.take_back(begin.operation.id, now);
+            }
+        }
+    }
+
+    /// Whether there is something for the writer, who is at rest; it is not from now on.
+    pub fn hands_over(&mut self, now: Now) -> bool {
+        let retried = self.tokens_again_at.is_some_and(|at| at <= now.mono);
+        let writes = (retried || !self.is_saved()) && self.may_write(now);
+        let follows = self.follow_again_at.is_none_or(|at| at <= now.mono) && self.gone().next().is_some();
+        let hands_over = !self.is_writing && !self.is_torn() && (writes || follows);
+        self.is_writing |= hands_over;
+        hands_over
+    }
+
+    /// The writer has done what it could.
+    pub fn was_handed_back(&mut self) {
+        self.is_writing = false;
     }
 
     /// Whether a write is worth trying: always, but for one that failed a moment ago.

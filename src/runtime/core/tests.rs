@@ -126,7 +126,7 @@ struct Watched {
 impl Watched {
     fn new(slots: Option<Slots>) -> Watched {
         let mut core = core_with(&IDS, slots.as_ref());
-        core.looks_ahead();
+        core.has_worker();
         core.start(Now { mono: Mono(SECOND_NS), utc_ms: NEW_YEAR_MS });
         Watched { core, slots, taken: 0 }
     }
