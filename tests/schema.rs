@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use lives::{Begun, Left, Life, damage, files};
-use rig::{SECOND, abi, call, complete_with, expect};
+use rig::{Callback, SECOND, abi, call, complete_with, expect};
 use schema::{read, schema, validate};
 use serde_json::{Value, json};
 
@@ -409,9 +409,40 @@ fn of_mishaps() -> BTreeSet<String> {
     codes
 }
 
+/// More than 1,000 fail in one instant: the host hears of each, the log on disk tells of all together.
+fn of_a_mass_failure() -> BTreeSet<String> {
+    let ids: Vec<String> = (0..1_001).map(|n| format!("s{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let left = Left::nothing();
+    let config = left.config(&ids);
+    let life = left.created(Some(&config));
+    life.begin_at(1_000);
+    ids.iter().for_each(|id| life.keep_alive(id));
+    life.drive_to(1_029);
+    life.probe.forget();
+    life.drive_to(1_031);
+    let seq = |callback: Callback| if let Callback::Event { seq, .. } = callback { Some(seq) } else { None };
+    let seqs: Vec<u64> = life.probe.seen().into_iter().filter_map(seq).collect();
+    assert_eq!(life.probe.count(|callback| callback.is("health", "failed")), 1_001);
+    assert!(seqs.is_sorted_by(|one, next| one + 1 == *next), "without a gap");
+    let page = life.page(seqs[0]);
+    let masses: Vec<&Value> =
+        page["entries"].as_array().unwrap().iter().filter(|entry| entry["code"] == "mass").collect();
+    let failed = masses.iter().flat_map(|mass| mass["details"]["changes"].as_array().unwrap());
+    let failed = failed.filter(|change| change["code"] == "health" && change["details"]["to"] == "failed");
+    let told: Vec<&str> =
+        failed.flat_map(|change| change["servers"].as_array().unwrap()).filter_map(Value::as_str).collect();
+    assert_eq!(told, ids);
+    assert_eq!(masses[0]["details"]["first_seq"], seqs[0]);
+    let last = page["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["seq"], &page["next_seq"]), (&json!(seqs[seqs.len() - 1]), &json!(seqs[seqs.len() - 1] + 1)));
+    codes_of(&life)
+}
+
 #[test]
 fn every_entry_is_what_the_schema_describes_and_every_code_stands_in_it() {
-    let seen: BTreeSet<String> = [of_takeovers(), of_backups(), of_mishaps()].into_iter().flatten().collect();
+    let seen = [of_takeovers(), of_backups(), of_mishaps(), of_a_mass_failure()];
+    let seen: BTreeSet<String> = seen.into_iter().flatten().collect();
     let known = &read("log-entry.json")["properties"]["code"]["anyOf"][0]["enum"];
     let known: BTreeSet<String> =
         known.as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned()).collect();

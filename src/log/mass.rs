@@ -56,8 +56,10 @@ fn line(entry: &Entry) -> (u64, String) {
 /// What thousands of servers may have in common.
 fn is_change(entry: &Entry) -> bool {
     let Subject::Engine(output, _) = &entry.subject else { return false };
-    let in_common =
-        matches!(output.what, What::Health { .. } | What::Takeover { .. } | What::Alarm { .. } | What::AlarmEnded { .. });
+    let in_common = matches!(
+        output.what,
+        What::Health { .. } | What::Takeover { .. } | What::Alarm { .. } | What::AlarmEnded { .. }
+    );
     in_common && output.request.is_none()
 }
 
@@ -226,10 +228,15 @@ mod tests {
         let all: Vec<Arc<Entry>> = (1..=5_000).map(|seq| back(seq, 5, &id(seq))).collect();
         let mass = lines(&all);
         assert!(mass.len() > 5 && mass.iter().all(|(_, line)| line.len() <= LINE_MAX), "{}", mass.len());
-        let servers = parsed(&mass).iter().map(|line| line["details"]["changes"][0]["servers"].as_array().unwrap().len()).sum::<usize>();
+        let servers = parsed(&mass)
+            .iter()
+            .map(|line| line["details"]["changes"][0]["servers"].as_array().unwrap().len())
+            .sum::<usize>();
         assert_eq!(servers, 5_000);
-        let firsts: Vec<u64> = parsed(&mass).iter().map(|line| line["details"]["first_seq"].as_u64().unwrap()).collect();
-        let behind: Vec<u64> = std::iter::once(1).chain(mass.iter().map(|(seq, _)| seq + 1)).take(firsts.len()).collect();
+        let firsts: Vec<u64> =
+            parsed(&mass).iter().map(|line| line["details"]["first_seq"].as_u64().unwrap()).collect();
+        let behind: Vec<u64> =
+            std::iter::once(1).chain(mass.iter().map(|(seq, _)| seq + 1)).take(firsts.len()).collect();
         assert_eq!(firsts, behind, "no number is in no line");
     }
 

@@ -399,6 +399,27 @@ fn the_last_keep_alive_is_read_again_before_a_server_is_declared_failed() {
     }
 }
 
+#[test]
+fn no_deadline_waits_for_a_disk_that_hangs() {
+    let Bench { runtime, events, root: _root, .. } = bench(Clock::System, 0);
+    runtime.configure(config(&["a", "b"]).to_json().as_bytes(), false).unwrap();
+    runtime.start().unwrap();
+    let hangs = runtime.writing();
+    // One after the other: what the first one brings is to be written before the second one fails.
+    for id in ["a", "b"] {
+        let ago = runtime.now().mono.0 - 31_000_000_000;
+        runtime.notify(runtime.server(id).unwrap(), EventKind::KeepAlive, Some(crate::time::Mono(ago))).unwrap();
+        for change in ["it keeps alive", "it has failed"] {
+            let mut told = std::iter::from_fn(|| events.recv_timeout(PATIENCE).ok());
+            assert!(told.any(|kind| kind == abi::VMSF_EVENT_HEALTH), "{id}: {change}");
+        }
+    }
+    assert!(!runtime.core.lock().is_saved());
+    drop(hangs);
+    runtime.stop(PATIENCE).unwrap();
+    assert!(runtime.core.lock().is_saved());
+}
+
 /// A call that is accepted and waits for the disk.
 fn accepted(runtime: &Runtime, command: impl FnOnce(u64) -> Command) -> Arc<Call> {
     let mut core = runtime.core.lock();

@@ -29,7 +29,7 @@ pub const SECOND: u64 = 1_000_000_000;
 /// A driven instance is first polled then.
 const FIRST_POLL: u64 = 1_000 * SECOND;
 /// More polls than any single thing takes.
-const POLLS_MAX: usize = 1_000;
+const POLLS_MAX: usize = 10_000;
 /// The keep-alive timeout of `config`.
 pub const KEEP_ALIVE: u64 = 30 * SECOND;
 

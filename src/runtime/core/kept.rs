@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::calls::{Call, Pending, Waits};
 use super::{Core, Delivery, ID_MARGIN, Now, SEQ_BLOCK, SEQ_BLOCK_A_SERVER, Unwritten, WRITE_RETRY};
-use crate::engine::command::{Command, Input};
 use crate::config::Config;
+use crate::engine::command::{Command, Input};
 use crate::engine::output::{Ask, Note, Operation, OperationKind, Outcome, What};
 use crate::engine::policy::ServerKey;
 use crate::log::{Entry, Named, Subject};

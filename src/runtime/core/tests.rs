@@ -91,6 +91,39 @@ fn nothing_is_asked_of_the_file_worker_about_a_server_that_is_gone() {
     assert_eq!(asked(&core), ["a", "c"]);
 }
 
+#[test]
+fn with_a_worker_the_host_is_asked_once_the_intent_is_on_disk_and_not_at_all_if_it_cannot_be() {
+    for disk_works in [true, false] {
+        let mut core = core(&["a"]);
+        core.has_worker();
+        core.save(hour(12));
+        core.start(hour(12));
+        let server = core.servers().by_id("a").unwrap().mailbox.key();
+        let command = Command::Authorize { server, actor: "alice".into(), request: core.new_id() };
+        let Ok(_) = core.accept(command, None) else { panic!("refused") };
+        core.save(hour(12));
+        core.turn(hour(12));
+        let begins = |core: &mut Core| {
+            core.release_begins(hour(12));
+            let all = std::iter::from_fn(|| core.pop());
+            all.filter(|delivery| matches!(delivery, Delivery::Begin(..))).count()
+        };
+        assert_eq!((begins(&mut core), core.has_begins_to_release()), (0, false), "only decided");
+        assert!(core.hands_over(hour(12)) && !core.hands_over(hour(12)), "the writer is asked once");
+        let op = (1..9).find(|op| core.engine().operation(*op).is_some()).expect("one is under way");
+        if disk_works {
+            core.save(hour(12));
+        } else {
+            assert!(core.was_not_saved(hour(12)));
+        }
+        core.was_handed_back();
+        assert!(core.has_begins_to_release());
+        assert_eq!(begins(&mut core), usize::from(disk_works));
+        assert_eq!(core.engine().operation(op).is_some(), disk_works);
+        assert!(!core.has_begins_to_release());
+    }
+}
+
 const IDS: [&str; 3] = ["a", "b", "c"];
 
 #[derive(Clone, Debug)]
