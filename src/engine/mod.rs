@@ -286,17 +286,18 @@ impl Engine {
 
     /// The servers whose health deadline lies at or before `now`, by what is known.
     pub fn silent(&self, now: Mono) -> Vec<ServerKey> {
-        self.timers.due(now).filter(|key| self.deadline(*key).is_some_and(|at| at <= now)).collect()
+        let due = self.timers.due(now).into_iter();
+        due.filter(|key| self.deadline(*key).is_some_and(|at| at <= now)).collect()
     }
 
     /// The servers whose timer comes up by then.
     pub fn coming_up(&self, until: Mono) -> Vec<ServerKey> {
-        self.timers.due(until).collect()
+        self.timers.due(until)
     }
 
     /// Sets the timers that come up by then anew, by what is known now. Does nothing that can be seen but make `next_wake` tell a later instant.
     pub fn plan_until(&mut self, until: Mono, now: Mono) {
-        let due: Vec<ServerKey> = std::iter::from_fn(|| self.timers.pop(until)).collect();
+        let due = self.timers.take_due(until);
         due.into_iter().for_each(|key| self.touch(key));
         self.planned = self.next_wake(now);
     }
@@ -326,7 +327,7 @@ impl Engine {
     }
 
     fn due(&mut self, now: Mono) -> Vec<ServerKey> {
-        let mut due: Vec<ServerKey> = std::iter::from_fn(|| self.timers.pop(now)).collect();
+        let mut due = self.timers.take_due(now);
         due.sort_by_key(|key| self.order(*key));
         due
     }

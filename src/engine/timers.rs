@@ -2,16 +2,45 @@
 //!
 //! Lazy: an entry is a lower bound of the server's next instant. What moves that instant later (every keep-alive does) touches nothing here;
 //! the entry comes up, is found early, and is set anew. Called by `engine` alone; decides nothing.
+//!
+//! Buckets of 67 ms, only those that hold something, in order; each server knows its place in its bucket, so that setting anew costs the same
+//! however many there are. Chosen by measurement (2-core virtual machine, one keep-alive per server and 5 s, one look ahead per second; a look,
+//! and all due at once):
+//!
+//! | servers | ordered set, one entry each | binary heap, stale entries left in | scan of all | wheel of buckets |
+//! |---|---|---|---|---|
+//! | 1,000 | 4 µs, 0.01 ms | 2 µs, 0.03 ms | 1.5 µs, 0.01 ms | 1 µs, 0.02 ms |
+//! | 100,000 | 528 µs, 0.6 ms | 472 µs, 8 ms | 111 µs, 0.1 ms | 37 µs, 0.2 ms |
+//! | 1,000,000 | 5,980 µs, 23 ms | 9,100 µs, 187 ms | 959 µs, 1.2 ms | 281 µs, 2.8 ms |
+//!
+//! The scan is as simple, but it is paid again by every message that wakes the worker; a heap grows with each entry set earlier.
 
-use std::collections::BTreeSet;
+use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use super::policy::ServerKey;
 use crate::time::Mono;
 
+/// A bucket spans two to the power of this, in ns.
+const SPAN_BITS: u32 = 26;
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
-    by_instant: BTreeSet<(Mono, ServerKey)>,
-    armed: Vec<Option<Mono>>,
+    buckets: BTreeMap<u64, Vec<(Mono, ServerKey)>>,
+    armed: Vec<Option<Armed>>,
+    /// None: not known; it is in the first bucket.
+    earliest: Cell<Option<Mono>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    at: Mono,
+    /// In its bucket.
+    place: usize,
+}
+
+fn bucket_of(at: Mono) -> u64 {
+    at.0 >> SPAN_BITS
 }
 
 impl Timers {
@@ -20,42 +49,122 @@ impl Timers {
         if self.armed.len() <= key.index() {
             self.armed.resize(key.index() + 1, None);
         }
-        let armed = &mut self.armed[key.index()];
-        if armed.is_some_and(|armed| armed <= at) {
+        if self.armed[key.index()].is_some_and(|armed| armed.at <= at) {
             return;
         }
-        if let Some(later) = armed.replace(at) {
-            self.by_instant.remove(&(later, key));
+        self.disarm(key);
+        if self.buckets.is_empty() {
+            self.earliest.set(Some(at));
         }
-        self.by_instant.insert((at, key));
+        self.earliest.set(self.earliest.get().map(|earliest| earliest.min(at)));
+        let bucket = self.buckets.entry(bucket_of(at)).or_default();
+        self.armed[key.index()] = Some(Armed { at, place: bucket.len() });
+        bucket.push((at, key));
     }
 
     pub(super) fn disarm(&mut self, key: ServerKey) {
-        if let Some(at) = self.armed.get_mut(key.index()).and_then(Option::take) {
-            self.by_instant.remove(&(at, key));
+        let Some(Armed { at, place }) = self.armed.get_mut(key.index()).and_then(Option::take) else { return };
+        if self.earliest.get() == Some(at) {
+            self.earliest.set(None);
+        }
+        let Some(bucket) = self.buckets.get_mut(&bucket_of(at)) else { return };
+        bucket.swap_remove(place);
+        if let Some((_, moved)) = bucket.get(place)
+            && let Some(armed) = &mut self.armed[moved.index()]
+        {
+            armed.place = place;
+        }
+        if bucket.is_empty() {
+            self.buckets.remove(&bucket_of(at));
         }
     }
 
-    /// Takes out one server whose entry lies at or before `now`.
-    pub(super) fn pop(&mut self, now: Mono) -> Option<ServerKey> {
-        let (at, key) = *self.by_instant.first()?;
-        if at > now {
-            return None;
-        }
-        self.disarm(key);
-        Some(key)
+    /// Takes out the servers whose entry lies at or before `now`, the earliest first.
+    pub(super) fn take_due(&mut self, now: Mono) -> Vec<ServerKey> {
+        let due = self.due(now);
+        due.iter().for_each(|key| self.disarm(*key));
+        due
     }
 
-    /// Those whose entry lies at or before `now`.
-    pub(super) fn due(&self, now: Mono) -> impl Iterator<Item = ServerKey> {
-        self.by_instant.range(..=(now, ServerKey(u32::MAX))).map(|(_, key)| *key)
+    /// Those whose entry lies at or before `now`, the earliest first.
+    pub(super) fn due(&self, now: Mono) -> Vec<ServerKey> {
+        let entries = self.buckets.range(..=bucket_of(now)).flat_map(|(_, bucket)| bucket);
+        let mut due: Vec<(Mono, ServerKey)> = entries.copied().filter(|(at, _)| *at <= now).collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, key)| key).collect()
     }
 
     pub(super) fn next(&self) -> Option<Mono> {
-        self.by_instant.first().map(|(at, _)| *at)
+        let (_, first) = self.buckets.first_key_value()?;
+        if self.earliest.get().is_none() {
+            self.earliest.set(first.iter().map(|(at, _)| *at).min());
+        }
+        self.earliest.get()
     }
 
     pub(super) fn clear(&mut self) {
         *self = Timers::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One ordered set does the same, slower.
+    #[derive(Default)]
+    struct Plain(BTreeSet<(Mono, ServerKey)>);
+
+    impl Plain {
+        fn arm(&mut self, key: ServerKey, at: Mono) {
+            let armed = self.0.iter().find(|(_, armed)| *armed == key).copied();
+            if armed.is_none_or(|(armed, _)| at < armed) {
+                self.disarm(key);
+                self.0.insert((at, key));
+            }
+        }
+
+        fn disarm(&mut self, key: ServerKey) {
+            self.0.retain(|(_, armed)| *armed != key);
+        }
+
+        fn due(&self, now: Mono) -> Vec<ServerKey> {
+            self.0.iter().filter(|(at, _)| *at <= now).map(|(_, key)| *key).collect()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_armed_comes_up_once_in_order_and_the_next_is_known(
+            steps in prop::collection::vec((0..4_u8, 0..6_u32, 0..12_u64, any::<bool>()), 1..200),
+        ) {
+            let (mut timers, mut plain) = (Timers::default(), Plain::default());
+            for (what, key, at, fine) in steps {
+                // Within a bucket and across some, and at the end of time.
+                let at = if at == 11 { u64::MAX } else { at << if fine { SPAN_BITS - 2 } else { SPAN_BITS + 1 } };
+                let (key, at) = (ServerKey(key), Mono(at));
+                match what {
+                    0 | 1 => {
+                        timers.arm(key, at);
+                        plain.arm(key, at);
+                    }
+                    2 => {
+                        timers.disarm(key);
+                        plain.disarm(key);
+                    }
+                    _ => {
+                        let due = plain.due(at);
+                        prop_assert_eq!(timers.due(at), due.clone());
+                        prop_assert_eq!(timers.take_due(at), due.clone());
+                        due.into_iter().for_each(|key| plain.disarm(key));
+                    }
+                }
+                prop_assert_eq!(timers.next(), plain.0.first().map(|(at, _)| *at));
+            }
+        }
     }
 }
