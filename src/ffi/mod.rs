@@ -14,3 +14,5 @@ mod secrets;
 #[cfg(test)]
 pub mod tests;
 mod text;
+mod trace;
+mod traced;
