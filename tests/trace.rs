@@ -258,6 +258,7 @@ fn started(rig: &Rig) -> &Rig {
 fn a_host_that_calls_anything_from_wake_is_told() {
     caught("a_host_that_calls_anything_from_wake_is_told", &["call-in-wake"], || {
         let rig = Rig::running(true, &["a"]);
+        rig.settle(rig.now());
         let p = rig.p;
         rig.probe.hook(move |callback| {
             if matches!(callback, Callback::Wake(_)) {

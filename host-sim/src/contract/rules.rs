@@ -40,7 +40,7 @@ const fn should(name: &'static str, why: &'static str) -> Rule {
 }
 
 /// All rules, in the order in which they are told.
-pub const ALL: &[Rule] = &[
+pub static ALL: &[Rule] = &[
     must(
         "control-overlap",
         "Control members (start, stop, destroy, configure, edit) are for one thread at a time per instance. The plugin refuses the second with \

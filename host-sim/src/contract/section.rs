@@ -134,5 +134,6 @@ impl<'a> Section<'a> {
 
 /// Adds a place where a rule was broken.
 pub fn found(findings: &mut Vec<Finding>, rule: &'static str, at: &Span, text: String) {
+    debug_assert!(super::rules::named(rule).is_some(), "{rule}");
     findings.push(Finding { rule, line: at.at, text });
 }
