@@ -1,5 +1,7 @@
 //! What a good host does with what it is told.
 
+use std::collections::HashMap;
+
 use super::Finding;
 use super::read::Span;
 use super::section::{CONTROL, Section, found};
@@ -12,11 +14,11 @@ pub fn look(section: &Section<'_>, findings: &mut Vec<Finding>) {
         }
     }
     for instance in section.instances() {
-        let calls: Vec<&Span> = section.calls_of(instance.plugin).collect();
+        let calls = &instance.calls;
         if section.is_whole {
-            cluster(&calls, findings);
-            errors(&calls, findings);
-            repeated(&calls, findings);
+            cluster(calls, findings);
+            errors(calls, findings);
+            repeated(calls, findings);
         }
         let living: Vec<&Span> =
             calls.iter().copied().filter(|call| !instance.destroyed.is_some_and(|end| call.is_after(end))).collect();
@@ -73,13 +75,11 @@ fn repeated(calls: &[&Span], findings: &mut Vec<Finding>) {
 
 /// Handles of servers that were refused before.
 fn handles(calls: &[&Span], findings: &mut Vec<Finding>) {
-    let refused: Vec<&&Span> =
-        calls.iter().filter(|call| call.gave("ERR_HANDLE") && call.line.server.is_some()).collect();
-    for (index, call) in refused.iter().enumerate() {
-        let before =
-            refused[..index].iter().find(|before| before.line.server == call.line.server && call.is_after(before));
-        if let Some(before) = before {
-            let server = call.line.server.as_deref().unwrap_or_default();
+    let mut refused: HashMap<&str, &Span> = HashMap::new();
+    for call in calls.iter().filter(|call| call.gave("ERR_HANDLE")) {
+        let Some(server) = call.line.server.as_deref() else { continue };
+        let before = refused.entry(server).or_insert(call);
+        if call.is_after(before) {
             let text = format!("`{}` with server {server}, which was refused in line {} already", call.name, before.at);
             found(findings, "stale-server-handle", call, text);
         }

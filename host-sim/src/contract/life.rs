@@ -11,7 +11,7 @@ const WHILE_RUNNING: [&str; 8] =
 pub fn look(section: &Section<'_>, findings: &mut Vec<Finding>) {
     for call in section.calls().filter(|call| call.gave("ERR_HANDLE")) {
         let plugin = call.line.plugin.as_deref().unwrap_or("0");
-        match section.instance(plugin) {
+        match section.instance_of(call) {
             None => {
                 let text = format!("`{}` with {plugin}, which no `create` has given", call.name);
                 found(findings, "unknown-instance", call, text);
@@ -27,12 +27,12 @@ pub fn look(section: &Section<'_>, findings: &mut Vec<Finding>) {
         }
     }
     for instance in section.instances() {
-        let calls: Vec<&Span> = section.calls_of(instance.plugin).collect();
-        ending(section, instance, &calls, findings);
-        at_the_end(section, instance, &calls, findings);
-        poisoned(section, instance, &calls, findings);
+        let calls = &instance.calls;
+        ending(section, instance, calls, findings);
+        at_the_end(section, instance, calls, findings);
+        poisoned(section, instance, calls, findings);
         for call in calls.iter().filter(|call| call.gave("ERR_STATE") && WHILE_RUNNING.contains(&&*call.name)) {
-            if !section.runs_at(instance.plugin, call.begin_ns) {
+            if !instance.runs_at(call.begin_ns) {
                 found(findings, "call-while-stopped", call, format!("`{}` on thread {}", call.name, call.thread));
             }
         }
@@ -44,8 +44,7 @@ fn ending(section: &Section<'_>, instance: &Instance<'_>, calls: &[&Span], findi
         calls.iter().filter(|call| CONTROL.contains(&&*call.name) && call.line.inside.is_none()).collect();
     for (index, call) in control.iter().enumerate() {
         if call.name == "destroy" && call.gave("ERR_STATE") {
-            let state =
-                if section.runs_at(instance.plugin, call.begin_ns) { "it runs" } else { "it is not stopped yet" };
+            let state = if instance.runs_at(call.begin_ns) { "it runs" } else { "it is not stopped yet" };
             found(findings, "destroy-before-stop", call, format!("`destroy` gave {}: {state}", call.result()));
         }
         if call.name == "stop" && call.gave("ERR_TIMEOUT") {
@@ -65,9 +64,9 @@ fn at_the_end(section: &Section<'_>, instance: &Instance<'_>, calls: &[&Span], f
     if !section.is_whole || instance.destroyed.is_some() {
         return;
     }
-    let changes = calls.iter().filter(|call| call.gave("OK") && matches!(&*call.name, "start" | "stop"));
+    let mut changes = calls.iter().rev().filter(|call| call.gave("OK") && matches!(&*call.name, "start" | "stop"));
     let line = section.last_line();
-    let rule = match changes.last() {
+    let rule = match changes.next() {
         Some(start) if start.name == "start" => "not-stopped",
         _ => "not-destroyed",
     };
@@ -76,8 +75,7 @@ fn at_the_end(section: &Section<'_>, instance: &Instance<'_>, calls: &[&Span], f
 }
 
 fn poisoned(section: &Section<'_>, instance: &Instance<'_>, calls: &[&Span], findings: &mut Vec<Finding>) {
-    let told =
-        section.callbacks_of(instance.plugin, "event").find(|event| event.line.code.as_deref() == Some("poisoned"));
+    let told = instance.told("event").find(|event| event.line.code.as_deref() == Some("poisoned"));
     let refused = calls.iter().copied().find(|call| call.gave("ERR_PANIC") || call.gave("ERR_POISONED"));
     let Some(first) = told.into_iter().chain(refused).min_by_key(|span| span.begin_ns) else { return };
     let is_replaced = section.instances().iter().any(|other| other.created.is_after(first));

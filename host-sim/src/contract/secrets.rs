@@ -19,8 +19,7 @@ pub fn look(section: &Section<'_>, findings: &mut Vec<Finding>) {
         if call.name != "complete" {
             continue;
         }
-        let plugin = call.line.plugin.as_deref().unwrap_or_default();
-        let asked = section.callbacks_of(plugin, "begin").find(|asked| asked.line.op == call.line.op);
+        let asked = section.instance_of(call).and_then(|instance| instance.asked(call));
         let Some(kind) = asked.and_then(|asked| asked.line.kind) else { continue };
         let op = call.line.op.unwrap_or_default();
         if kind == AUTHORIZE && length == 0 && call.outcome() == Some(0) {

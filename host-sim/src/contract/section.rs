@@ -1,5 +1,7 @@
 //! What one process did, with the questions that several rules ask of it.
 
+use std::collections::HashMap;
+
 use super::Finding;
 use super::read::{Part, Span};
 
@@ -27,11 +29,6 @@ impl Span {
         self.begin_ns > other.end()
     }
 
-    /// Of this instance.
-    pub fn is_of(&self, plugin: &str) -> bool {
-        self.line.plugin.as_deref() == Some(plugin)
-    }
-
     /// The answer that a `complete` gave.
     pub fn outcome(&self) -> Option<u64> {
         self.line.outcome.as_ref()?.as_u64()
@@ -48,12 +45,63 @@ pub struct Instance<'a> {
     pub created: &'a Span,
     /// The call that ended it.
     pub destroyed: Option<&'a Span>,
+    /// Its calls, in the order of their beginnings.
+    pub calls: Vec<&'a Span>,
+    /// Its callbacks, the same.
+    pub callbacks: Vec<&'a Span>,
+    /// When the host was asked for each operation.
+    begun: HashMap<u64, Vec<&'a Span>>,
+    /// Starts and stops.
+    turns: Vec<&'a Span>,
+}
+
+impl<'a> Instance<'a> {
+    fn new(created: &'a Span, calls: Vec<&'a Span>, callbacks: Vec<&'a Span>) -> Option<Instance<'a>> {
+        let plugin = created.line.plugin.as_deref()?;
+        let mut begun: HashMap<u64, Vec<&Span>> = HashMap::new();
+        for span in callbacks.iter().filter(|span| span.name == "begin") {
+            begun.entry(span.line.op.unwrap_or_default()).or_default().push(span);
+        }
+        let destroyed = calls.iter().copied().find(|call| call.name == "destroy" && call.gave("OK"));
+        let turns = calls.iter().copied().filter(|call| matches!(&*call.name, "start" | "stop")).collect();
+        Some(Instance { plugin, drives: created.line.drives, created, destroyed, calls, callbacks, begun, turns })
+    }
+
+    /// Its calls of this member.
+    pub fn called(&self, name: &'static str) -> impl Iterator<Item = &'a Span> {
+        self.calls.iter().copied().filter(move |call| call.name == name)
+    }
+
+    /// Its callbacks by this name.
+    pub fn told(&self, name: &'static str) -> impl Iterator<Item = &'a Span> {
+        self.callbacks.iter().copied().filter(move |callback| callback.name == name)
+    }
+
+    /// When the host was last asked for what a call is about: after another start it is asked again.
+    pub fn asked(&self, call: &Span) -> Option<&'a Span> {
+        let begun = self.begun.get(&call.line.op?)?;
+        begun.iter().rev().find(|asked| asked.begin_ns < call.begin_ns).copied()
+    }
+
+    /// Whether it ran at the instant: started, and no stop had begun.
+    pub fn runs_at(&self, instant: u64) -> bool {
+        let mut runs = false;
+        for call in &self.turns {
+            match &*call.name {
+                "start" if call.gave("OK") && call.end() <= instant => runs = true,
+                "stop" if call.begin_ns <= instant => runs = false,
+                _ => {}
+            }
+        }
+        runs
+    }
 }
 
 /// What one process did.
 pub struct Section<'a> {
     part: &'a Part,
     instances: Vec<Instance<'a>>,
+    index: HashMap<&'a str, usize>,
     /// Nothing is missing at the end: what was not done is a fault.
     pub is_whole: bool,
 }
@@ -61,16 +109,19 @@ pub struct Section<'a> {
 impl<'a> Section<'a> {
     /// Of this part.
     pub fn new(part: &'a Part, is_whole: bool) -> Section<'a> {
-        let mut section = Section { part, instances: Vec::new(), is_whole };
-        let instance = |created: &'a Span| {
-            let plugin = created.line.plugin.as_deref()?;
-            let destroyed = section.calls_of(plugin).find(|call| call.name == "destroy" && call.gave("OK"));
-            Some(Instance { plugin, drives: created.line.drives, created, destroyed })
-        };
-        let created = section.calls().filter(|call| call.name == "create" && call.gave("OK"));
-        let instances = created.filter_map(instance).collect();
-        section.instances = instances;
-        section
+        let mut of: HashMap<&str, (Vec<&Span>, Vec<&Span>)> = HashMap::new();
+        for span in &part.spans {
+            let (calls, callbacks) = of.entry(span.line.plugin.as_deref().unwrap_or_default()).or_default();
+            if span.is_callback { callbacks.push(span) } else { calls.push(span) }
+        }
+        let created = part.spans.iter().filter(|span| span.name == "create" && span.gave("OK"));
+        let instances = created.filter_map(|created| {
+            let (calls, callbacks) = of.remove(created.line.plugin.as_deref()?)?;
+            Instance::new(created, calls, callbacks)
+        });
+        let instances: Vec<_> = instances.collect();
+        let index = instances.iter().enumerate().map(|(index, instance)| (instance.plugin, index)).collect();
+        Section { part, instances, index, is_whole }
     }
 
     /// All instances.
@@ -78,33 +129,19 @@ impl<'a> Section<'a> {
         &self.instances
     }
 
-    /// The instance of this handle.
-    pub fn instance(&self, plugin: &str) -> Option<&Instance<'a>> {
-        self.instances.iter().find(|instance| instance.plugin == plugin)
+    /// The instance that a call is of.
+    pub fn instance_of(&self, call: &Span) -> Option<&Instance<'a>> {
+        self.instances.get(*self.index.get(call.line.plugin.as_deref()?)?)
     }
 
     /// All calls, in the order of their beginnings.
-    pub fn calls(&self) -> impl Iterator<Item = &'a Span> + use<'a> {
+    pub fn calls(&self) -> impl Iterator<Item = &'a Span> {
         self.part.spans.iter().filter(|span| !span.is_callback)
     }
 
     /// All callbacks.
-    pub fn callbacks(&self) -> impl Iterator<Item = &'a Span> + use<'a> {
+    pub fn callbacks(&self) -> impl Iterator<Item = &'a Span> {
         self.part.spans.iter().filter(|span| span.is_callback)
-    }
-
-    /// The calls of an instance.
-    pub fn calls_of<'b>(&self, plugin: &'b str) -> impl Iterator<Item = &'a Span> + use<'a, 'b> {
-        self.calls().filter(move |call| call.is_of(plugin))
-    }
-
-    /// The callbacks of an instance by this name.
-    pub fn callbacks_of<'b>(
-        &self,
-        plugin: &'b str,
-        name: &'static str,
-    ) -> impl Iterator<Item = &'a Span> + use<'a, 'b> {
-        self.callbacks().filter(move |callback| callback.is_of(plugin) && callback.name == name)
     }
 
     /// The last instant that is told.
@@ -115,20 +152,6 @@ impl<'a> Section<'a> {
     /// The last line.
     pub fn last_line(&self) -> usize {
         self.part.last_line
-    }
-
-    /// Whether the instance ran at the instant: started, and no stop had begun.
-    pub fn runs_at(&self, plugin: &str, instant: u64) -> bool {
-        let last = self.calls_of(plugin).filter(|call| matches!(&*call.name, "start" | "stop"));
-        let mut runs = false;
-        for call in last {
-            match &*call.name {
-                "start" if call.gave("OK") && call.end() <= instant => runs = true,
-                "stop" if call.begin_ns <= instant => runs = false,
-                _ => {}
-            }
-        }
-        runs
     }
 }
 

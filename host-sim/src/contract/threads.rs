@@ -13,11 +13,10 @@ const MAY_BLOCK: [&str; 4] = ["store", "load", "remove", "get_extension"];
 
 pub fn look(section: &Section<'_>, findings: &mut Vec<Finding>) {
     for instance in section.instances() {
-        let control = section
-            .calls_of(instance.plugin)
-            .filter(|call| CONTROL.contains(&&*call.name) && call.line.inside.is_none());
+        let control =
+            instance.calls.iter().copied().filter(|call| CONTROL.contains(&&*call.name) && call.line.inside.is_none());
         overlaps("control-overlap", &control.collect::<Vec<_>>(), findings);
-        let polls = section.calls_of(instance.plugin).filter(|call| call.name == "poll" && call.line.inside.is_none());
+        let polls = instance.called("poll").filter(|call| call.line.inside.is_none());
         overlaps("poll-overlap", &polls.collect::<Vec<_>>(), findings);
     }
     for call in section.calls() {
