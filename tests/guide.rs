@@ -1,9 +1,13 @@
 //! What the pages show is what works: every C snippet of the guide compiles, the one of the README too, every JSON is what its schema describes.
 
+// Of these, a part is used here.
+#[allow(dead_code)]
 #[path = "support/header.rs"]
 mod header;
+#[allow(dead_code)]
 #[path = "support/layout.rs"]
 mod layout;
+#[allow(dead_code)]
 #[path = "support/native.rs"]
 mod native;
 #[path = "support/schema.rs"]
