@@ -19,7 +19,8 @@
 //! | [`runtime`] | one instance: clock, lock, inbox, worker or poll, delivery | touch a host pointer; hold a lock in a callback |
 //! | [`runtime::life_signs`] | the hot path: the newest keep-alive of each server in a slot of its own, which the worker reads when it is due | lock, wake, count, allocate |
 //! | [`runtime::files`] | the file worker: backups and the host's keeper of tokens, in slices, on two threads or inside `poll` | know the engine; delay a deadline |
-//! | [`ffi`] | the border: entry, guard, handles, text, the host's table; all `unsafe` | policy |
+//! | [`ffi`] | the border: entry, guard, handles, text, the host's table, what a trace says; all `unsafe` | policy |
+//! | [`runtime::trace`] | writes the lines of a trace (`VMSF_TRACE`), on a thread of its own while one is open | make a call wait; look into a line |
 //! | [`config`] | the configuration document, its bounds, its faults, edits | files, clocks |
 //! | [`log`] | entries in words and JSON, the limit on repetition; `log::store` keeps them on disk | clocks; be called with the core's lock held |
 //! | [`status`] | the status in JSON and in sentences | lock, clock, file |
@@ -42,7 +43,7 @@
 //! # Deliberately absent
 //!
 //! No async runtime, no network, no child process; no thread beside the one worker and the two of the file worker, and none at all when the
-//! host drives. No maintenance, drills or probes in this version: the table's members for these give `VMSF_ERR_UNSUPPORTED`.
+//! host drives (but for the one that writes a trace, where somebody asked for one). No maintenance, drills or probes in this version: the table's members for these give `VMSF_ERR_UNSUPPORTED`.
 
 mod atomics {
     //! What `runtime::life_signs::slot` is built on; a test has a model checker's in its place.

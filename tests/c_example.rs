@@ -7,6 +7,7 @@ mod native;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use host_sim::contract::{self, read};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -34,11 +35,12 @@ impl Example {
         self.directory.path().join(name)
     }
 
-    fn run(&self, library: &Path, configuration: &str) -> Output {
+    fn run(&self, library: &Path, configuration: &str, trace: Option<&Path>) -> Output {
         let scratch = self.path("scratch");
         std::fs::create_dir_all(&scratch).expect("a scratch directory");
         let mut command = Command::new(self.path("failover_host"));
         command.arg(library).arg(repository(configuration)).arg(scratch);
+        trace.map(|trace| command.env("VMSF_TRACE", trace));
         command.output().expect("the example runs")
     }
 
@@ -73,7 +75,9 @@ fn it_runs_with_every_key_of_the_configuration() {
 
 fn run_with(configuration: &str, server: &str) {
     let Some(example) = Example::build() else { return };
-    let output = example.run(&native::plugin_library(), configuration);
+    let trace = example.path("trace.jsonl");
+    let output = example.run(&native::plugin_library(), configuration, Some(&trace));
+    check_trace(&trace);
     let (shown, errors) = (native::text(&output.stdout), native::text(&output.stderr));
     assert!(output.status.success(), "{}\n{shown}{errors}", output.status);
     check_versions(&shown);
@@ -81,6 +85,16 @@ fn run_with(configuration: &str, server: &str) {
     check_events(&lines(&shown, "event "), server);
     check_backup(&example, &shown);
     assert_eq!(shown.lines().last(), Some("released"), "release is the last callback\n{shown}");
+}
+
+/// The template breaks no rule of the contract, nor does it need advice; a busy machine may hold a callback up.
+fn check_trace(trace: &Path) {
+    let trace = std::fs::read(trace).expect("the trace");
+    let verdict = contract::judge(&read::read(&trace).expect("a trace"), false);
+    let broken = verdict.broken().into_iter().map(|(rule, _)| rule.name);
+    let broken: Vec<_> = broken.filter(|name| !["callback-slow", "callback-blocks"].contains(name)).collect();
+    assert!(broken.is_empty() && verdict.incomplete.is_none(), "{:#?}", verdict.findings);
+    assert!(verdict.calls > 20 && verdict.callbacks > 20);
 }
 
 fn check_versions(shown: &str) {
@@ -146,7 +160,7 @@ fn a_library_that_is_no_plugin_is_named() {
 }
 
 fn assert_fails(example: &Example, library: &Path, words: &[&str]) {
-    let output = example.run(library, "examples/config/minimal.json");
+    let output = example.run(library, "examples/config/minimal.json", None);
     let errors = native::text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");
     words.iter().for_each(|word| assert!(errors.contains(word), "{word} is not in: {errors}"));

@@ -1,4 +1,4 @@
-//! Credentials are forgotten: after an authorization and a joined cluster the password is in no log line, event, status, file and nowhere in the
+//! Credentials are forgotten: after an authorization and a joined cluster the password is in no log line, event, status, file, trace and nowhere in the
 //! memory of the process, whose host wipes its own copies.
 //!
 //! The one test of its file starts itself again: what is searched is a whole process, and it must hold no other copy. The parent gives it two
@@ -22,6 +22,8 @@ use zeroize::Zeroize;
 
 const HALVES: &str = "VMSF_TEST_HALVES";
 const LENGTH: usize = 32;
+/// Where the calls of the searched process are traced, below its directory.
+const TRACE: &str = "trace.jsonl";
 
 /// Two halves of a password.
 struct Halves([u8; LENGTH], [u8; LENGTH]);
@@ -160,9 +162,21 @@ fn the_password_is_nowhere_once_it_was_used() {
     let halves: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let this = std::env::current_exe().expect("this program");
     let name = "the_password_is_nowhere_once_it_was_used";
-    let output =
-        Command::new(this).args(["--exact", name, "--nocapture"]).env(HALVES, halves).output().expect("itself");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let traces = tempfile::tempdir().expect("a directory");
+    for traced in [false, true] {
+        let mut command = Command::new(&this);
+        command.args(["--exact", name, "--nocapture"]).env(HALVES, &halves);
+        if traced {
+            command.env("VMSF_TRACE", traces.path().join(TRACE));
+        }
+        let output = command.output().expect("itself");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    // It tells of every call with the password, and nothing of the password.
+    let trace = fs::read_to_string(traces.path().join(TRACE)).expect("the trace");
+    assert_eq!(Halves::read(&halves).count_in_files(traces.path()), 0, "in the trace");
+    let told = trace.matches(&format!("\"secret_len\":{LENGTH}")).count();
+    assert!(told >= 9, "{told} calls and requests with it in\n{trace}");
 }
 
 fn is_searched(halves: Halves) {

@@ -36,7 +36,7 @@ fn name_of(kind: u32) -> &'static str {
 fn there_is_a_schema_for_each_operation_and_none_besides() {
     let mut names: Vec<String> = files(&schema::folder()).into_keys().collect();
     let mut expected: Vec<String> = OPERATIONS.iter().map(|(_, name)| format!("operation-{name}.json")).collect();
-    let others = ["answer", "call", "call-join_cluster", "config", "log-entry", "status"];
+    let others = ["answer", "call", "call-join_cluster", "config", "log-entry", "status", "trace"];
     expected.extend(others.map(|name| format!("{name}.json")));
     names.sort();
     expected.sort();

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use host_sim::commands::{self, RunOptions};
+use host_sim::contract;
 
 /// Emulates the VMS host of the vms-failover plugin, with the built library.
 #[derive(Parser)]
@@ -22,6 +23,7 @@ enum Command {
     Run(RunArgs),
     Random(RandomArgs),
     Storm(host_sim::storm::StormArgs),
+    Check(CheckArgs),
     #[cfg(target_os = "linux")]
     Bench(host_sim::bench::BenchArgs),
     /// One life of the storm
@@ -56,6 +58,29 @@ struct RunArgs {
     /// Columns of --explain [default: $COLUMNS, else 80]
     #[arg(long, value_name = "COLUMNS")]
     width: Option<usize>,
+}
+
+/// Judge a host by the trace that the plugin has written of it
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  VMSF_TRACE=/tmp/trace.jsonl my-vms-server
+  host-sim check --host /tmp/trace.jsonl
+
+Exit status:
+  0  no rule that MUST be kept was broken; advice (SHOULD) may be given
+  1  a rule that MUST be kept was broken
+  2  the command line is bad, or the trace cannot be read")]
+struct CheckArgs {
+    /// The trace: what the plugin wrote where VMSF_TRACE=PATH was set
+    #[arg(long, value_name = "PATH", required = true)]
+    host: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// The host was killed on purpose: what it did not end is no fault
+    #[arg(long, requires = "host")]
+    killed: bool,
 }
 
 /// Run the random scenario of a seed and print its trace
@@ -95,6 +120,9 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Bench(args) => host_sim::bench::run(&args),
         Command::Storm(args) => host_sim::storm::run(&args),
+        Command::Check(CheckArgs { host, json, killed }) => {
+            contract::run(&contract::Options { trace: host.unwrap_or_default(), json, killed })
+        }
         Command::StormHost(args) => host_sim::storm::host::run(&args),
         Command::ScenarioHost(args) => host_sim::lives::host::run(&args),
     })

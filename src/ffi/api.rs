@@ -27,7 +27,7 @@ use crate::runtime::configure::Rejected;
 use crate::runtime::life_signs;
 use crate::time::Mono;
 
-/// The table of major 1.
+/// The table of major 1, before tracing: see `traced`.
 pub static API: abi::vmsf_api = abi::vmsf_api {
     struct_size: size_of::<abi::vmsf_api>() as u32,
     reserved: 0,
@@ -264,7 +264,12 @@ unsafe extern "C" fn poll(p: vmsf_plugin, now_ns: u64, utc_ms: i64, next_ns: *mu
     })
 }
 
-unsafe extern "C" fn notify(p: vmsf_plugin, s: vmsf_server, event_kind: u32, mono_ns: u64) -> vmsf_result {
+/// See `vmsf_api.notify` in the header; called by name, since it is the hot path.
+///
+/// # Safety
+/// None: handles are checked.
+#[inline]
+pub unsafe extern "C" fn notify(p: vmsf_plugin, s: vmsf_server, event_kind: u32, mono_ns: u64) -> vmsf_result {
     if event_kind == abi::VMSF_NOTIFY_KEEP_ALIVE && guard::hot(|| life_signs::keep_alive(p, s, mono_ns)) {
         return abi::VMSF_OK;
     }

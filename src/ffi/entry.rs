@@ -4,8 +4,8 @@ use std::ffi::c_char;
 
 use vms_failover_abi as abi;
 
-use super::api::API;
 use super::guard;
+use super::traced::API;
 
 /// The majors that this plugin speaks.
 const MAJORS: std::ops::RangeInclusive<u32> = abi::VMSF_ABI_MAJOR..=abi::VMSF_ABI_MAJOR;

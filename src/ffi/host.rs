@@ -7,12 +7,14 @@
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use log::{Level, LevelFilter};
 use parking_lot::{Condvar, Mutex};
 use vms_failover_abi as abi;
 
 use super::secrets::{Functions, HostSecrets};
+use super::trace::{self, Line};
 use crate::error::Error;
 use crate::log::{Entry, Words};
 use crate::runtime::secrets::SecretStore;
@@ -49,6 +51,8 @@ pub struct HostTable {
     secrets: Option<Functions>,
     calls: Mutex<Calls>,
     idle: Condvar,
+    /// The handle of its instance, for the trace; 0 until there is one.
+    known_as: AtomicU64,
 }
 
 /// Calls under way of what may come from any thread.
@@ -110,7 +114,8 @@ impl HostTable {
         // SAFETY: as above (rule 3).
         let version = unsafe { read_name("host.version", table.version) }?;
         let calls = Mutex::default();
-        let mut host = HostTable { table, name, version, secrets: None, calls, idle: Condvar::new() };
+        let (idle, known_as) = (Condvar::new(), AtomicU64::new(0));
+        let mut host = HostTable { table, name, version, secrets: None, calls, idle, known_as };
         // SAFETY: what the header lets a host give for this id (rule 2).
         host.secrets = unsafe { Functions::read(host.extension(abi::VMSF_EXT_SECRETS)) }?;
         Ok(host)
@@ -121,7 +126,8 @@ impl HostTable {
         let Some(get_extension) = self.table.get_extension else { return std::ptr::null() };
         let id = c_text(id);
         // SAFETY: the id lives until the callback returns (rule 3).
-        self.inside(Inside::Callback, |ctx| unsafe { get_extension(ctx, id.as_ptr()) })
+        let call = || self.inside(Inside::Callback, |ctx| unsafe { get_extension(ctx, id.as_ptr()) });
+        self.traced("get_extension", call, |line, table| _ = line.number("given", !table.is_null()))
     }
 
     /// Where the host keeps tokens, if it offers to.
@@ -149,8 +155,19 @@ impl HostTable {
         drop(calls);
         if let Some(release) = self.table.release {
             // SAFETY: the last call for `ctx`, made once: `close` is called by `destroy` alone, which removes the instance first (rule 3).
-            self.inside(Inside::Callback, |ctx| unsafe { release(ctx) });
+            let call = || self.inside(Inside::Callback, |ctx| unsafe { release(ctx) });
+            self.traced("release", call, |_, ()| ());
         }
+    }
+
+    /// Its instance has this handle.
+    pub fn is_known_as(&self, plugin: abi::vmsf_plugin) {
+        self.known_as.store(plugin, Ordering::Release);
+    }
+
+    /// Makes a callback, with a line in the trace where there is one.
+    pub fn traced<T>(&self, name: &'static str, call: impl FnOnce() -> T, write: impl FnOnce(&mut Line, &T)) -> T {
+        trace::callback(name, self.known_as.load(Ordering::Acquire), call, write)
     }
 
     fn inside<T>(&self, which: Inside, call: impl FnOnce(*mut c_void) -> T) -> T {
@@ -197,7 +214,11 @@ impl Host for HostTable {
             reserved: [0; 2],
         };
         // SAFETY: `record` and its text live until the callback returns; one delivery at a time (rules 3 and 5).
-        self.inside(Inside::Callback, |ctx| unsafe { event(ctx, &record) });
+        let call = || self.inside(Inside::Callback, |ctx| unsafe { event(ctx, &record) });
+        self.traced("event", call, |line, ()| {
+            line.number("seq", record.seq).number("kind", record.kind).handle("server", record.server);
+            line.words(&words.json).number("json_len", record.json_len);
+        });
     }
 
     fn begin(&self, operation: Begin) {
@@ -219,7 +240,12 @@ impl Host for HostTable {
             reserved: [0; 2],
         };
         // SAFETY: `record`, its text and its secret live until the callback returns; one delivery at a time (rules 3 and 5).
-        self.inside(Inside::Callback, |ctx| unsafe { begin(ctx, &record) });
+        let call = || self.inside(Inside::Callback, |ctx| unsafe { begin(ctx, &record) });
+        self.traced("begin", call, |line, ()| {
+            line.number("kind", record.kind).handle("server", record.server).number("deadline_ns", record.deadline_ns);
+            line.number("resumed", operation.resumed).words(&operation.json);
+            line.number("json_len", record.json_len).number("secret_len", record.secret_len);
+        });
         // Wiped here and now (rule 10).
         drop(operation.secret);
     }
@@ -227,7 +253,8 @@ impl Host for HostTable {
     fn wake(&self, next_ns: u64) {
         let Some(wake) = self.table.wake else { return };
         // SAFETY: the header lets the plugin call it from any thread until `release` (rule 5).
-        self.counted(Inside::Wake, |ctx| unsafe { wake(ctx, next_ns) });
+        let call = || self.counted(Inside::Wake, |ctx| unsafe { wake(ctx, next_ns) });
+        self.traced("wake", call, |line, _| _ = line.number("next_ns", next_ns));
     }
 
     fn is_calling_back(&self) -> bool {
@@ -237,7 +264,8 @@ impl Host for HostTable {
     fn log_level(&self) -> LevelFilter {
         let Some(log_level) = self.table.log_level else { return LevelFilter::Debug };
         // SAFETY: the header lets the plugin call it from any thread until `release` (rule 5).
-        let level = self.counted(Inside::Callback, |ctx| unsafe { log_level(ctx) });
+        let call = || self.counted(Inside::Callback, |ctx| unsafe { log_level(ctx) });
+        let level = self.traced("log_level", call, |_, _| ());
         match level.unwrap_or(u32::MAX) {
             0 | abi::VMSF_SEVERITY_DEBUG => LevelFilter::Debug,
             abi::VMSF_SEVERITY_INFO => LevelFilter::Info,
@@ -258,7 +286,9 @@ impl Host for HostTable {
         let (target, text) = (c_text(target), c_text(text));
         let len = text.as_bytes().len();
         // SAFETY: both texts live until the callback returns; any thread may call it until `release` (rules 3 and 5).
-        self.counted(Inside::Callback, |ctx| unsafe { log(ctx, severity, target.as_ptr(), text.as_ptr(), len) });
+        let call =
+            || self.counted(Inside::Callback, |ctx| unsafe { log(ctx, severity, target.as_ptr(), text.as_ptr(), len) });
+        self.traced("log", call, |line, _| _ = line.number("level", severity).number("len", len));
     }
 }
 

@@ -65,6 +65,7 @@ pub fn insert(instance: Instance) -> abi::vmsf_plugin {
     }
     let handle = handle::new(Kind::Plugin, index);
     instance.runtime.is_known_as(handle);
+    instance.host.is_known_as(handle);
     instances[index] = Some((handle, Arc::new(instance)));
     handle
 }

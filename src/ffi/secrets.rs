@@ -65,11 +65,13 @@ impl HostSecrets {
     /// Calls one of the functions for a server, unless `release` was called.
     fn call(
         &self,
+        name: &'static str,
         id: &str,
         function: impl FnOnce(*mut c_void, *const c_char, usize) -> abi::vmsf_result,
     ) -> Result<abi::vmsf_result, Error> {
         let id: CString = c_text(id);
-        let called = self.host.counted(Inside::Callback, |ctx| function(ctx, id.as_ptr(), id.as_bytes().len()));
+        let call = || self.host.counted(Inside::Callback, |ctx| function(ctx, id.as_ptr(), id.as_bytes().len()));
+        let called = self.host.traced(name, call, |line, code| _ = code.map(|code| line.result(code)));
         called
             .ok_or_else(|| Error::new(abi::VMSF_ERR_STATE, "the instance has ended: the host keeps no tokens any more"))
     }
@@ -79,7 +81,8 @@ impl SecretStore for HostSecrets {
     fn store(&self, id: &str, secret: &Secret) -> Result<(), Error> {
         let (store, bytes) = (self.functions.store, secret.as_bytes());
         // SAFETY: id and token live until the function returns; it is called before `release` alone (rules 3 and 10).
-        let code = self.call(id, |ctx, id, len| unsafe { store(ctx, id, len, bytes.as_ptr(), bytes.len()) })?;
+        let code =
+            self.call("store", id, |ctx, id, len| unsafe { store(ctx, id, len, bytes.as_ptr(), bytes.len()) })?;
         if code == abi::VMSF_OK { Ok(()) } else { Err(failed("store", id, code)) }
     }
 
@@ -87,7 +90,7 @@ impl SecretStore for HostSecrets {
         let load = self.functions.load;
         let mut buf = Zeroizing::new(vec![0; secret::MAX]);
         let mut found = 0;
-        let code = self.call(id, |ctx, id, len| {
+        let code = self.call("load", id, |ctx, id, len| {
             let (buf, cap) = (buf.as_mut_ptr(), buf.len());
             // SAFETY: the id lives until the function returns, `cap` bytes and one usize are writable; before `release` alone (rules 3 and 10).
             unsafe { load(ctx, id, len, buf, cap, &raw mut found) }
@@ -109,7 +112,7 @@ impl SecretStore for HostSecrets {
     fn remove(&self, id: &str) -> Result<(), Error> {
         let remove = self.functions.remove;
         // SAFETY: the id lives until the function returns; it is called before `release` alone (rules 3 and 10).
-        let code = self.call(id, |ctx, id, len| unsafe { remove(ctx, id, len) })?;
+        let code = self.call("remove", id, |ctx, id, len| unsafe { remove(ctx, id, len) })?;
         if matches!(code, abi::VMSF_OK | abi::VMSF_ERR_NOT_FOUND) { Ok(()) } else { Err(failed("remove", id, code)) }
     }
 }

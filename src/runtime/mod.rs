@@ -20,6 +20,7 @@ pub mod secrets;
 mod servers;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 mod worker;
 
 use std::any::Any;
