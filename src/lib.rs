@@ -16,7 +16,7 @@
 //! | room | what it does | what it never does |
 //! |---|---|---|
 //! | [`engine`] | health, takeover, restore, cluster, logins, backups, timers: a function of (state, input, now) | clock, thread, lock, I/O, hash order, float |
-//! | [`runtime`] | one instance: clock, lock, inbox, worker or poll, delivery | touch a host pointer; hold a lock in a callback |
+//! | [`runtime`] | one instance: clock, lock, inbox, worker and writer or poll, delivery | touch a host pointer; hold a lock in a callback |
 //! | [`runtime::life_signs`] | the hot path: the newest keep-alive of each server in a slot of its own, which the worker reads when it is due | lock, wake, count, allocate |
 //! | [`runtime::files`] | the file worker: backups and the host's keeper of tokens, in slices, on two threads or inside `poll` | know the engine; delay a deadline |
 //! | [`ffi`] | the border: entry, guard, handles, text, the host's table, what a trace says; all `unsafe` | policy |
@@ -36,14 +36,15 @@
 //! - A callback runs with no lock held, one at a time, in order; what it calls in comes back through the inbox.
 //! - A keep-alive that was taken in is never lost: it is in the server's slot or in its list, and both are read before the server is failed.
 //! - An event's time is taken at the call, so a busy worker never fails a server that spoke in time.
+//! - No deadline waits for the disk: the worker writes log entries, which nobody syncs; the state is written by a thread of its own.
 //! - Durable before acted on: a call returns, and `begin` is called, once what was accepted or decided is on disk.
 //! - A panic ends at the border or in the worker and poisons the instance; the host goes on.
 //! - Everything is bounded: lists, queues, texts, reports.
 //!
 //! # Deliberately absent
 //!
-//! No async runtime, no network, no child process; no thread beside the one worker and the two of the file worker, and none at all when the
-//! host drives (but for the one that writes a trace, where somebody asked for one). No maintenance, drills or probes in this version: the table's members for these give `VMSF_ERR_UNSUPPORTED`.
+//! No async runtime, no network, no child process; no thread beside the worker, the writer of the state and the two of the file worker, and none
+//! at all when the host drives (but for the one that writes a trace, where somebody asked for one). No maintenance, drills or probes in this version: the table's members for these give `VMSF_ERR_UNSUPPORTED`.
 
 mod atomics {
     //! What `runtime::life_signs::slot` is built on; a test has a model checker's in its place.
