@@ -81,8 +81,8 @@
  * 14. Limits: configuration 256 MiB, edit 1 MiB, any other JSON 64 KiB in or out (config, log and the status of all
  *     unlimited), ids 64 bytes, 1,000,000 monitored servers. Past a limit VMSF_ERR_LIMIT or VMSF_ERR_BUSY, never
  *     unbounded memory. At most 20 non-alarm entries a server a minute, then one `suppressed` with the count (health
- *     and takeover changes are never suppressed). More than 1,000 changes in one instant are an event each, and together
- *     a few entries `mass` in the log on disk, which list the servers.
+ *     and takeover changes are never suppressed). More than 1,000 changes in one instant are an event each; in the
+ *     log on disk they are a few entries `mass`, which list the servers.
  * 15. Files. Paths are absolute and UTF-8.
  *
  * JSON. Unknown keys from the host are VMSF_ERR_JSON in calls and faults in configurations; the host MUST ignore keys
