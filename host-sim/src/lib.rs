@@ -9,10 +9,12 @@
 //! [`plugin`] is the border to the library and the only room with `unsafe`; [`random`] makes scenarios from seeds;
 //! [`commands`] is what the program does with all that. `host-sim demo` (`demo`, on Linux) plays the whole job with real processes;
 //! `host-sim storm` ([`storm`]) kills such a process again and again; `host-sim bench` (`bench`, on Linux) measures what the plugin costs;
-//! `host-sim check --host` ([`contract`]) judges a host by the trace that the plugin has written of it.
+//! `host-sim check` ([`check`]) judges a library by the rules of its header, each check in a process of its own, and `host-sim check --host`
+//! ([`contract`]) a host by the trace that the plugin has written of it.
 
 #[cfg(target_os = "linux")]
 pub mod bench;
+pub mod check;
 pub mod commands;
 pub mod contract;
 #[cfg(target_os = "linux")]

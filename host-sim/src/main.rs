@@ -26,6 +26,9 @@ enum Command {
     Check(CheckArgs),
     #[cfg(target_os = "linux")]
     Bench(host_sim::bench::BenchArgs),
+    /// One check
+    #[command(hide = true)]
+    CheckOne(host_sim::check::child::ChildArgs),
     /// One life of the storm
     #[command(hide = true)]
     StormHost(host_sim::storm::LifeArgs),
@@ -60,24 +63,32 @@ struct RunArgs {
     width: Option<usize>,
 }
 
-/// Judge a host by the trace that the plugin has written of it
+/// Judge a plugin library by the rules of its header, each check in a process of its own, or a host by its trace
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  VMSF_TRACE=/tmp/trace.jsonl my-vms-server
-  host-sim check --host /tmp/trace.jsonl
+  host-sim check
+  host-sim check --library ./libvms_failover.so --json > verdicts.json
+  host-sim check --list
+  host-sim check --only event-numbers release-once
+  VMSF_TRACE=/tmp/trace.jsonl my-vms-server && host-sim check --host /tmp/trace.jsonl
 
-Exit status:
+Exit status of a library:
+  0    no check failed, crashed or timed out (one that is skipped says why)
+  1    at least one did
+  2    it could not be judged: bad command line, no library, no process
+  130  ended by Ctrl-C (128 and the number of the signal); its files are removed
+
+Exit status of a host:
   0  no rule that MUST be kept was broken; advice (SHOULD) may be given
   1  a rule that MUST be kept was broken
   2  the command line is bad, or the trace cannot be read")]
 struct CheckArgs {
-    /// The trace: what the plugin wrote where VMSF_TRACE=PATH was set
-    #[arg(long, value_name = "PATH", required = true)]
+    #[command(flatten)]
+    library: host_sim::check::CheckArgs,
+    /// Judge a host instead, by this trace: what the plugin wrote where VMSF_TRACE=PATH was set
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["plugin", "list", "only", "jobs"])]
     host: Option<PathBuf>,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     /// The host was killed on purpose: what it did not end is no fault
     #[arg(long, requires = "host")]
     killed: bool,
@@ -120,9 +131,11 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Bench(args) => host_sim::bench::run(&args),
         Command::Storm(args) => host_sim::storm::run(&args),
-        Command::Check(CheckArgs { host, json, killed }) => {
-            contract::run(&contract::Options { trace: host.unwrap_or_default(), json, killed })
+        Command::Check(CheckArgs { host: Some(trace), killed, library }) => {
+            contract::run(&contract::Options { trace, json: library.json, killed })
         }
+        Command::Check(CheckArgs { library, .. }) => host_sim::check::run(&library),
+        Command::CheckOne(args) => host_sim::check::run_one(&args),
         Command::StormHost(args) => host_sim::storm::host::run(&args),
         Command::ScenarioHost(args) => host_sim::lives::host::run(&args),
     })

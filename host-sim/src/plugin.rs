@@ -8,10 +8,13 @@
 //! * [`Plugin`]: the loaded library, after negotiation. [`Instance`]: one instance, which stops and destroys itself.
 //! * [`Caller`]: the members that any thread may call, also from inside a callback.
 //! * [`Host`]: what the plugin calls; [`SecretsHost`]: what it calls of a host that keeps the tokens.
+//! * [`raw`] and [`probe`]: the same two sides for `host-sim check`, which breaks the host's rules on purpose and trusts nothing.
 
 mod callbacks;
 mod find;
 mod instance;
+pub mod probe;
+pub mod raw;
 mod secrets;
 
 use std::ffi::{CStr, c_char};

@@ -17,7 +17,7 @@ mod last;
 mod ledger;
 mod life;
 mod queue;
-mod signals;
+pub(crate) mod signals;
 mod work;
 
 use std::fs;
