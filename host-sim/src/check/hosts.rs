@@ -141,19 +141,14 @@ fn twice(case: &Case) -> Done {
             }
         });
         let s = rig.server("a")?;
+        rig.probe.forget();
         rig.request(Member::Takeover, s)?;
         rig.wait("taken_over", |c| c.says("takeover", "to", "taken_over"))?;
-        let codes = inside.1.try_recv().unwrap_or_default();
+        let codes = inside.1.try_recv().unwrap_or([abi::VMSF_ERR_INTERNAL; 2]);
         case.code(format!("complete inside begin, {}", mode(drives)), codes[0], &[abi::VMSF_OK]);
         case.code(format!("complete inside begin, again, {}", mode(drives)), codes[1], &[abi::VMSF_ERR_NOT_FOUND]);
         let taken = rig.probe.count(|c| c.says("takeover", "to", "taken_over"));
-        // One of the story, and this one.
-        case.holds(
-            taken == 2,
-            "an operation answered twice",
-            "it takes effect once",
-            format!("{taken} times with the one before"),
-        );
+        case.holds(taken == 1, "an operation answered twice", "it takes effect once", format!("{taken} times"));
         rig.end()?;
     }
     Ok(())
