@@ -8,7 +8,7 @@ use vms_failover_abi as abi;
 
 use super::case::{Case, Check, Done};
 use super::process;
-use super::rig::{self, MODES, Rig, TOKEN, mode};
+use super::rig::{self, MODES, PASSWORD, Rig, TOKEN, mode};
 use crate::plugin::probe::{Callback, Probe, Rule, Seen};
 use crate::plugin::raw::Member;
 
@@ -363,13 +363,12 @@ fn secrets(case: &Case) -> Done {
         });
         let (token, texts) = (String::from_utf8_lossy(TOKEN), texts.chain([status]));
         for text in texts {
-            // The word itself may stand in a text for people; what the host gave may not.
-            let tells = text.contains(&*token) || text.contains("\"password\"");
+            let tells = text.contains(&*token) || text.contains(PASSWORD);
             case.holds(!tells, what, "no secret in any text", text.chars().take(120).collect::<String>());
         }
         let handed: Vec<Vec<u8>> = rig.probe.seen().into_iter().filter_map(secret_of).collect();
         let handed_on =
-            handed.iter().any(|secret| secret == b"password") && handed.iter().any(|secret| secret == TOKEN);
+            handed.iter().any(|secret| secret == PASSWORD.as_bytes()) && handed.iter().any(|secret| secret == TOKEN);
         case.holds(handed_on, what, "password and token are handed on in vmsf_operation.secret", "they are not");
         Ok(())
     })

@@ -51,6 +51,8 @@ type Given = BTreeMap<Key, (vmsf_result, Duration)>;
 enum What {
     Waiting,
     AnyThread,
+    /// Everything, inside `wake` alone.
+    InWake,
 }
 
 /// Calls that end nothing and begin nothing of the story that waits for the callback.
@@ -105,7 +107,7 @@ fn call_inside(case: &Case, drives: bool, what: What) -> Done<Given> {
     probe.hook(move |callback| {
         {
             let mut once = once.lock().unwrap_or_else(PoisonError::into_inner);
-            if once.contains(&callback.name()) {
+            if once.contains(&callback.name()) || (what == What::InWake && callback.name() != "wake") {
                 return;
             }
             once.push(callback.name());
@@ -152,7 +154,7 @@ impl Inside {
                 self.note((kind, whose, member.name()), code, began);
             }
         }
-        if self.what == What::Waiting {
+        if self.what != What::AnyThread {
             let probe = crate::plugin::probe::Probe::new();
             let options = rig::options(&self.case_folder.join("inside"), &rig::config(&self.case_folder, &["a"]));
             let (mut out, began) = (Some(0), Instant::now());
@@ -165,6 +167,7 @@ impl Inside {
         match self.what {
             What::Waiting => member.class() != Class::AnyThread,
             What::AnyThread => member.class() == Class::AnyThread && !is_not_yet(member),
+            What::InWake => true,
         }
     }
 
@@ -222,9 +225,7 @@ fn allowed(case: &Case) -> Done {
 }
 
 fn from_wake(case: &Case) -> Done {
-    let mut all = call_inside(case, true, What::AnyThread)?;
-    all.extend(call_inside(case, true, What::Waiting)?);
-    let inside_wake: Vec<_> = all.into_iter().filter(|((kind, ..), _)| *kind == "wake").collect();
+    let inside_wake = call_inside(case, true, What::InWake)?;
     case.holds(!inside_wake.is_empty(), "a story with VMSF_HOST_DRIVES", "the callback wake", "it never came");
     for ((_, whose, member), (code, _)) in inside_wake {
         case.code(format!("{member} on {whose}, inside wake"), code, &[abi::VMSF_ERR_REENTRANT]);

@@ -28,6 +28,8 @@ pub const ROOM: usize = 256 * 1024;
 pub const KEEP_ALIVE_S: u64 = 30;
 /// Where to join a cluster.
 pub const PLACE: &str = r#"{"host":"management.example"}"#;
+/// What it authorizes and joins with.
+pub const PASSWORD: &str = "the password of a checking host";
 /// What the host answers to an authorize.
 pub const TOKEN: &[u8] = b"the token of a checking host";
 /// A settings file of a monitored server.
@@ -446,8 +448,8 @@ pub fn good<'t>(member: Member, p: u64, s: u64, document: &'t str) -> Args<'t> {
         Member::RecordingsIni => Args { text: SETTINGS.into(), ..args },
         Member::Progress => Args { long: NO_OPERATION, number: 1, text: "under way".into(), ..args },
         Member::Cluster => Args { number: 1, text: r#"{"actor":"check"}"#.into(), ..args },
-        Member::JoinCluster => Args { text: PLACE.into(), secret: "password".into(), ..args },
-        Member::Authorize => Args { secret: "password".into(), ..args },
+        Member::JoinCluster => Args { text: PLACE.into(), secret: PASSWORD.into(), ..args },
+        Member::Authorize => Args { secret: PASSWORD.into(), ..args },
         Member::Complete => Args { long: NO_OPERATION, text: "{}".into(), ..args },
         _ => args,
     }
