@@ -414,9 +414,10 @@ fn threads(case: &Case) -> Done {
             rig.begin()?;
             most = most.max(process::held().map_or(0, |held| held.threads));
             rig.stop()?;
-            let left = process::held().map_or(0, |held| held.threads);
+            let left = process::held_when(|held| held.threads <= at_first.threads).unwrap_or(at_first).threads;
             let what = format!("stop, {}", mode(drives));
-            case.holds(left <= at_first.threads, what, format!("{} threads, as before start", at_first.threads), left);
+            let expected = format!("{} threads, as before start", at_first.threads);
+            case.needs(left <= at_first.threads, what, expected, left)?;
         }
         let started = most.saturating_sub(at_first.threads);
         let expected = if drives { 0 } else { 3 };

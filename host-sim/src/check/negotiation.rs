@@ -163,7 +163,7 @@ fn pure(case: &Case) -> Done {
             scope.spawn(|| (0..CALLS / THREADS).all(same));
         }
     });
-    match (before, process::held()) {
+    match (before, before.and_then(process::held_again)) {
         (Some(before), Some(after)) => {
             case.holds(after == before, "the process after it", before, after);
         }

@@ -2,6 +2,8 @@
 //! answer, and the check says that it did not look.
 
 use std::fmt;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What a process holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,28 @@ pub const UNLISTED: &str = "threads, descriptors and memory are listed on Linux 
 #[must_use]
 pub fn held() -> Option<Held> {
     Some(Held { threads: entries("/proc/self/task")?, descriptors: entries("/proc/self/fd")? })
+}
+
+/// How long the system may go on listing a thread that was joined.
+const LISTED: Duration = Duration::from_secs(2);
+
+/// The same, once it is as wanted, or when that does not come: a thread is joined before the system has struck it off its list.
+#[must_use]
+pub fn held_when(wanted: impl Fn(Held) -> bool) -> Option<Held> {
+    let until = Instant::now() + LISTED;
+    loop {
+        let now = held()?;
+        if wanted(now) || Instant::now() > until {
+            return Some(now);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The same, once it is what it was before.
+#[must_use]
+pub fn held_again(before: Held) -> Option<Held> {
+    held_when(|now| now == before)
 }
 
 /// Resident memory of this process, in KiB.

@@ -28,7 +28,7 @@ pub const CHECKS: [Check; 3] = [
         why: "Rule 5: \"From inside a callback any static or any-thread member may be called\", for callbacks come \"with no lock held\". Each is \
               called inside the first of each callback, and must come back, within 2 s and with a code of its own.",
         cure: "Hold no lock while a callback is called.",
-        limit_s: 30,
+        limit_s: 20,
         run: allowed,
     },
     Check {

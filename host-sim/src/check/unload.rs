@@ -125,7 +125,7 @@ fn rounds(case: &Case) -> Done {
 }
 
 fn flat(case: &Case, what: &str, before: Option<Held>) -> Done {
-    match (before, process::held()) {
+    match (before, before.and_then(process::held_again)) {
         (Some(before), Some(after)) => case.needs(after == before, format!("{what}, at its end"), before, after),
         _ => Ok(()),
     }
