@@ -190,9 +190,9 @@ impl Case {
     /// It does not load.
     pub fn image_of(&self, library: &Path) -> Done<Image> {
         self.doing("loading the library");
-        Image::open(library).or_else(|error| {
+        Image::open(library).map_err(|error| {
             self.found("loading the library", "a plugin", error.to_string().lines().next().unwrap_or_default());
-            Err(Break::Failed)
+            Break::Failed
         })
     }
 
@@ -203,9 +203,9 @@ impl Case {
     pub fn raw(&self) -> Done<Arc<Raw>> {
         let image = self.image()?;
         self.doing("negotiating ABI major 1");
-        image.negotiate().or_else(|error| {
+        image.negotiate().map_err(|error| {
             self.found("negotiating ABI major 1", "VMSF_OK and a whole table", error.to_string().replace('\n', "; "));
-            Err(Break::Failed)
+            Break::Failed
         })
     }
 }

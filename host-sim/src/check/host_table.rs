@@ -237,9 +237,9 @@ fn failure(case: &Case) -> Done {
     case.holds(!state.exists(), "a faulty configuration", "no state directory is made", "it is there");
     // Another instance has the directory: busy, and free again with its end.
     let options = rig::options(&state, &config);
-    let p = rig::create(&raw, &probe.table(false), &options).or_else(|(code, text)| {
+    let p = rig::create(&raw, &probe.table(false), &options).map_err(|(code, text)| {
         case.found("create after one that failed", "VMSF_OK", format!("{}: {text}", name(code)));
-        Err(Break::Failed)
+        Break::Failed
     })?;
     let second = rig::create(&raw, &Probe::new().table(false), &options).err().map_or(abi::VMSF_OK, |(code, _)| code);
     case.code("create on a state directory in use", second, &[abi::VMSF_ERR_BUSY]);

@@ -194,17 +194,20 @@ fn is_over(callback: &Callback, op: u64) -> bool {
     matches!(callback, Callback::Event { kind, json, .. } if *kind == abi::VMSF_EVENT_OPERATION_OVER && json["details"]["op"] == op)
 }
 
+/// What is wrong with an answer.
+type Spoil = fn(Args<'static>) -> Args<'static>;
+
 fn nonsense(case: &Case) -> Done {
     for drives in MODES {
         let rig = Rig::running(case, drives, &["a"])?;
         let s = rig.server("a")?;
         rig.prepare(s)?;
         let (op, _) = rig.asked(rig.request(Member::Takeover, s)?)?;
-        let answer = |change: fn(Args<'static>) -> Args<'static>| {
+        let answer = |change: Spoil| {
             let args = Args { long: op, ..rig.good(Member::Complete, 0, "") };
             rig.call(Member::Complete, &change(args), &mut Outputs::with_room(0))
         };
-        let answers: [(&str, fn(Args<'static>) -> Args<'static>, abi::vmsf_result); 5] = [
+        let answers: [(&str, Spoil, abi::vmsf_result); 5] = [
             ("outcome 9", |args| Args { number: 9, ..args }, abi::VMSF_ERR_INVALID),
             ("no JSON", |args| Args { text: "done".into(), ..args }, abi::VMSF_ERR_JSON),
             ("an unknown key", |args| Args { text: r#"{"done":1}"#.into(), ..args }, abi::VMSF_ERR_JSON),
