@@ -404,10 +404,10 @@ fn signals(case: &Case) -> Done {
 }
 
 fn threads(case: &Case) -> Done {
-    let Some(at_first) = process::held() else {
-        return Err(super::case::Break::Skipped(process::UNLISTED.into()));
-    };
     for drives in MODES {
+        let Some(at_first) = process::held() else {
+            return Err(super::case::Break::Skipped(process::UNLISTED.into()));
+        };
         let rig = Rig::new(case, drives, &["a"])?;
         let mut most = 0;
         for _ in 0..10 {
