@@ -156,7 +156,10 @@
 #![allow(clippy::doc_lazy_continuation, clippy::doc_overindented_list_items)]
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 #![allow(non_camel_case_types)]
-#![no_std]
+#![cfg_attr(not(feature = "checked"), no_std)]
+
+#[cfg(feature = "checked")]
+pub mod checked;
 
 use core::ffi::{c_char, c_void};
 
@@ -312,6 +315,7 @@ pub const VMSF_OUTCOME_UNSUPPORTED: u32 = 2;
 
 /// Who the plugin is. Static: valid as long as the library is loaded.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_info {
     /// Size of this struct as the plugin knows it.
@@ -334,6 +338,7 @@ pub struct vmsf_info {
 
 /// What host and plugin tell each other first. Frozen for ever.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_handshake {
     /// In: size of this struct as the host knows it.
@@ -363,6 +368,7 @@ pub type vmsf_entry_fn = unsafe extern "C" fn(io: *mut vmsf_handshake) -> vmsf_r
 
 /// What the plugin reports to the host. Lives until the callback returns.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_event {
     /// Size of this struct as the plugin knows it.
@@ -391,6 +397,7 @@ pub struct vmsf_event {
 
 /// Work that the plugin asks of the host. Lives until the callback returns.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_operation {
     /// Size of this struct as the plugin knows it.
@@ -421,6 +428,7 @@ pub struct vmsf_operation {
 
 /// What the host gives the plugin in `create`; copied there. The functions MUST stay callable until `release`.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_host {
     /// Size of this struct as the host knows it.
@@ -482,6 +490,7 @@ pub struct vmsf_host {
 /// plugin, for each state directory apart; `server_id` is unique in one. A result below 0 is a failure, of which the
 /// plugin shows the name; a number that is no result code counts as one, too.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_secrets {
     /// Size of this struct as the host knows it.
@@ -538,6 +547,7 @@ pub struct vmsf_secrets {
 /// (rule 8). `json` of a call MAY be NULL with `len` 0, which is `{}`; where a call has an actor it is
 /// `{"actor":"name"}`, 1 to 256 bytes, not "automatic"; without one it is "operator".
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_api {
     /// Size of this table as the plugin knows it.
