@@ -275,7 +275,8 @@ fn abi_list(source: &Source, layout: &[Struct], body: &str) -> String {
     let mut text = String::from(ABI_TOP);
     let symbol = source.constants.iter().find(|constant| constant.name == "VMSF_ENTRY_SYMBOL").expect("the symbol");
     let (symbol, loader) = (symbol.value.trim_matches('"'), vms_failover_abi::checked::LOADER_SYMBOL);
-    let _ = write!(text, "\nexported symbols\n  {symbol}\n  {loader}  (feature checked: the second door for Rust hosts)\n");
+    let _ =
+        write!(text, "\nexported symbols\n  {symbol}\n  {loader}  (feature checked: the second door for Rust hosts)\n");
     text.push_str("\nconstants\n");
     for constant in &source.constants {
         let _ = writeln!(text, "  {:<30} {:<11} {}", constant.name, constant.rust_type, constant.value);
