@@ -11,7 +11,7 @@
 use std::path::Path;
 
 pub use abi_stable::StableAbi;
-use abi_stable::library::{CheckTypeLayout, LibHeader, RootModule, RootModuleResult};
+use abi_stable::library::{CheckTypeLayout, LibHeader, LibraryError, RootModule, RootModuleResult};
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::sabi_types::VersionStrings;
 
@@ -40,8 +40,16 @@ impl RootModule for Root {
 /// # Errors
 /// A text that says what does not load, or what differs.
 pub fn entry(library: &Path) -> Result<vmsf_entry_fn, String> {
+    let no_door = |error| match error {
+        LibraryError::OpenError { err, .. } => format!("the plugin does not load: {err:?}"),
+        LibraryError::GetSymbolError { .. } => format!(
+            "not a vms-failover plugin, or built without the feature \"checked\"; it has no {LOADER_SYMBOL}: {}",
+            library.display()
+        ),
+        other => other.to_string(),
+    };
     // Not `Root::load_from_file`: that would give the first library again, whatever the path.
-    let header = abi_stable::library::lib_header_from_path(library).map_err(|error| error.to_string())?;
+    let header = abi_stable::library::lib_header_from_path(library).map_err(no_door)?;
     Ok(header.init_root_module::<Root>().map_err(|error| error.to_string())?.entry())
 }
 
@@ -65,4 +73,98 @@ pub const fn door<P: Plugin>() -> Door {
 
 extern "C" fn root<P: Plugin>() -> RootModuleResult {
     abi_stable::library::__call_root_module_loader(|| RootModuleOfPlugin { entry: P::ENTRY }.leak_into_prefix())
+}
+
+#[cfg(test)]
+mod tests {
+    use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
+
+    use super::*;
+
+    /// Another build of the same module: `info` and the entry function are as its arguments say.
+    macro_rules! another {
+        ($name:ident, $build:ident: $build_type:ty, ($($argument:ident: $argument_type:ty),*)) => {
+            // Nothing of it is used but its layout.
+            #[allow(dead_code)]
+            mod $name {
+                use super::*;
+
+                #[repr(C)]
+                #[derive(StableAbi)]
+                pub struct vmsf_info {
+                    struct_size: u32,
+                    config_schema: u32,
+                    status_schema: u32,
+                    reserved: u32,
+                    id: *const c_char,
+                    name: *const c_char,
+                    version: *const c_char,
+                    $build: $build_type,
+                }
+
+                #[repr(C)]
+                #[derive(StableAbi)]
+                pub struct vmsf_handshake {
+                    struct_size: u32,
+                    abi_min: u32,
+                    abi_max: u32,
+                    abi_chosen: u32,
+                    abi_minor: u32,
+                    flags: u32,
+                    info: *const vmsf_info,
+                    api: *const vmsf_api,
+                }
+
+                #[repr(C)]
+                #[derive(StableAbi)]
+                #[sabi(kind(Prefix(prefix_ref = Root, prefix_fields = RootFields)))]
+                #[sabi(phantom_field(secrets: vmsf_secrets))]
+                pub struct RootModuleOfPlugin {
+                    #[sabi(last_prefix_field)]
+                    pub entry: unsafe extern "C" fn($($argument: $argument_type),*) -> vmsf_result,
+                }
+            }
+        };
+    }
+
+    another!(same, build: *const c_char, (io: *mut vmsf_handshake));
+    another!(other_name, made: *const c_char, (io: *mut vmsf_handshake));
+    another!(other_type, build: *const u16, (io: *mut vmsf_handshake));
+    another!(other_signature, build: *const c_char, (io: *mut vmsf_handshake, flags: u32));
+
+    fn refusal<Other: StableAbi>() -> Option<String> {
+        check_layout_compatibility(Root::LAYOUT, Other::LAYOUT).err().map(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn what_differs_behind_a_pointer_or_in_a_signature_is_refused_with_its_name() {
+        assert_eq!(refusal::<same::Root>(), None, "the same declarations are the same, wherever they were compiled");
+        let cases = [
+            (refusal::<other_name::Root>(), "made"),
+            (refusal::<other_type::Root>(), "u16"),
+            (refusal::<other_signature::Root>(), "flags"),
+        ];
+        for (refusal, word) in cases {
+            assert!(refusal.as_ref().is_some_and(|text| text.contains(word)), "{word}: {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn the_check_reaches_every_struct_field_and_signature() {
+        let reached = format!("{:#?}", Root::LAYOUT);
+        let names = include_str!("lib.rs").lines().filter_map(|line| {
+            let name = line.trim_start().strip_prefix("pub ")?;
+            name.strip_prefix("struct ")
+                .and_then(|rest| rest.strip_suffix(" {"))
+                .or(name.split_once(':').map(|pair| pair.0))
+        });
+        let names: Vec<_> = names.filter(|name| !name.contains(' ')).collect();
+        assert_eq!(names.len(), 97, "the structs and their fields: {names:?}");
+        names.iter().for_each(|name| assert!(reached.contains(name), "{name} is not compared"));
+    }
+
+    #[test]
+    fn the_version_is_the_major_of_the_abi() {
+        assert_eq!(Root::VERSION_STRINGS.version.as_str(), format!("{VMSF_ABI_MAJOR}.0.0"));
+    }
 }
