@@ -1,53 +1,106 @@
-//! The C example builds without a warning, joins the cluster, is authorized at a server and backs it up, takes it over when it is silent and
-//! gives it back, and fails in clear words.
+//! The example hosts in all languages, built and run by the commands of `examples/README.md`: each joins the cluster, is authorized at a server
+//! and backs it up, takes it over when it is silent and gives it back, and fails in clear words.
 
 #[path = "support/native.rs"]
 mod native;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-const SOURCE: &str = "examples/c/failover_host.c";
-
-/// The built example, in its own directory.
+/// One example host: its heading in the document, and its tools, each with the variable that may name another one.
 struct Example {
-    compiler: String,
-    directory: TempDir,
+    heading: &'static str,
+    tools: &'static [(&'static str, &'static str)],
+}
+
+const EXAMPLES: [Example; 6] = [
+    Example { heading: "C", tools: &[("CC", "cc")] },
+    Example { heading: "C++", tools: &[("CXX", "c++")] },
+    Example { heading: "C#", tools: &[("MCS", "mcs"), ("MONO", "mono")] },
+    Example { heading: "Python", tools: &[("PYTHON", "python3")] },
+    Example { heading: "Rust", tools: &[] },
+    Example { heading: "Rust, checked", tools: &[] },
+];
+
+/// An example that was built here, and the line of the document that runs it.
+struct Built {
+    heading: &'static str,
+    line: String,
+}
+
+/// All that can be built here, once.
+fn built() -> &'static [Built] {
+    static BUILT: OnceLock<Vec<Built>> = OnceLock::new();
+    BUILT.get_or_init(|| EXAMPLES.iter().filter_map(Example::build).collect())
 }
 
 impl Example {
-    /// `None` where there is no C compiler.
-    fn build() -> Option<Example> {
-        let compiler = native::compiler("CC", "cc")?;
-        let example = Example { compiler, directory: tempfile::tempdir().expect("a directory") };
-        let mut command = Command::new(&example.compiler);
-        command.args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
-        command.arg("-I").arg(repository("include")).arg("-o").arg(example.path("failover_host"));
-        native::succeed(command.arg(repository(SOURCE)).arg("-ldl"));
-        Some(example)
+    /// `None` where a tool is missing.
+    fn build(&self) -> Option<Built> {
+        if !self.tools.iter().all(|(variable, tool)| native::compiler(variable, tool).is_some()) {
+            return None;
+        }
+        let mut lines = lines_below(self.heading);
+        let line = lines.pop().unwrap_or_else(|| panic!("{}: no command", self.heading));
+        lines.iter().for_each(|line| {
+            native::succeed(&mut self.command(line, |word| word.to_owned()));
+        });
+        Some(Built { heading: self.heading, line })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+    /// A line of the document as a command: with the tools of this machine, what it builds in the directory of this test,
+    /// and other words in the place of some.
+    fn command(&self, line: &str, word: impl Fn(&str) -> String) -> Command {
+        let built = format!("{}/", env!("CARGO_TARGET_TMPDIR"));
+        let mut words = line.split(' ').map(|text| match word(text) {
+            // `target/NAME` and `-out:target/NAME`
+            same if same == text => same.replacen("target/", &built, 1),
+            other => other,
+        });
+        let first = words.next().expect("a command");
+        let tool = self.tools.iter().find(|(_, tool)| *tool == first);
+        let mut command = match first.as_str() {
+            "cargo" => cargo(),
+            _ => Command::new(tool.and_then(|(variable, _)| std::env::var(variable).ok()).unwrap_or(first)),
+        };
+        // What the tests were built from is built already, a release build takes minutes.
+        command.args(words.filter(|word| word != "--release")).current_dir(repository(""));
+        command
     }
+}
 
-    fn run(&self, library: &Path, configuration: &str) -> Output {
-        let scratch = self.path("scratch");
-        std::fs::create_dir_all(&scratch).expect("a scratch directory");
-        let mut command = Command::new(self.path("failover_host"));
-        command.arg(library).arg(repository(configuration)).arg(scratch);
-        command.output().expect("the example runs")
-    }
+/// Cargo, into the target directory of this test, and silent on the host's standard error.
+fn cargo() -> Command {
+    let plugin = native::plugin_library(); // target/debug/deps/libvms_failover.so
+    let mut command = Command::new(env!("CARGO"));
+    command.env("CARGO_TARGET_DIR", plugin.ancestors().nth(3).expect("the target directory"));
+    command.env("CARGO_TERM_QUIET", "true");
+    command
+}
 
-    /// A shared library that is no plugin.
-    fn other_library(&self) -> PathBuf {
-        let (source, library) = (self.path("other.c"), self.path("libother.so"));
-        std::fs::write(&source, "int other(void);\nint other(void) { return 1; }\n").expect("a source");
-        native::succeed(Command::new(&self.compiler).args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source));
-        library
+/// The commands below a heading of the document.
+fn lines_below(heading: &str) -> Vec<String> {
+    let document = std::fs::read_to_string(repository("examples/README.md")).expect("the document").replace("\r\n", "\n");
+    let section = document.split_once(&format!("\n### {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}")).1;
+    let block = section.split_once("```sh\n").and_then(|(_, rest)| rest.split_once("```")).expect("commands").0;
+    block.lines().map(str::to_owned).collect()
+}
+
+impl Built {
+    fn run(&self, library: &Path, configuration: &str, scratch: &Path) -> Output {
+        let line = self.line.replace("\"$(mktemp -d)\"", "SCRATCH");
+        let example = EXAMPLES.iter().find(|example| example.heading == self.heading).expect("an example");
+        let mut command = example.command(&line, |word| match word {
+            "target/release/libvms_failover.so" => library.display().to_string(),
+            "examples/config/minimal.json" => format!("examples/config/{configuration}"),
+            "SCRATCH" => scratch.display().to_string(),
+            other => other.to_owned(),
+        });
+        command.output().unwrap_or_else(|error| panic!("{}: {error}", self.heading))
     }
 }
 
@@ -55,31 +108,51 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-#[test]
-fn it_is_short() {
-    let lines = std::fs::read_to_string(repository(SOURCE)).expect("the example").lines().count();
-    assert!(lines < 150, "{SOURCE} has {lines} lines; a template is read in one go");
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a directory")
 }
 
 #[test]
-fn it_takes_a_silent_server_over_and_gives_it_back() {
-    run_with("examples/config/minimal.json", "recorder-1");
+fn the_template_is_short() {
+    let path = "examples/c/failover_host.c";
+    let lines = std::fs::read_to_string(repository(path)).expect("the example").lines().count();
+    assert!(lines < 150, "{path} has {lines} lines; a template is read in one go");
 }
 
 #[test]
-fn it_runs_with_every_key_of_the_configuration() {
-    run_with("examples/config/full.json", "entrance");
+fn every_example_takes_a_silent_server_over_gives_it_back_and_tells_it_alike() {
+    run_all_with("minimal.json", "recorder-1");
 }
 
-fn run_with(configuration: &str, server: &str) {
-    let Some(example) = Example::build() else { return };
-    let output = example.run(&native::plugin_library(), configuration);
-    let (shown, errors) = (native::text(&output.stdout), native::text(&output.stderr));
-    assert!(output.status.success(), "{}\n{shown}{errors}", output.status);
-    check_versions(&shown);
-    check_operations(&lines(&shown, "begin "), server);
-    check_events(&lines(&shown, "event "), server);
-    check_backup(&example, &shown);
+#[test]
+fn every_example_runs_with_every_key_of_the_configuration() {
+    run_all_with("full.json", "entrance");
+}
+
+fn run_all_with(configuration: &str, server: &str) {
+    let mut first: Option<(&str, String)> = None;
+    for example in built() {
+        let scratch = directory();
+        let output = example.run(&native::plugin_library(), configuration, scratch.path());
+        let (shown, errors) = (native::text(&output.stdout), native::text(&output.stderr));
+        assert!(output.status.success(), "{}: {}\n{shown}{errors}", example.heading, output.status);
+        let log = errors.lines().filter(|line| line.starts_with("log ")).count();
+        assert!(log > 20 && log == errors.lines().count(), "{}: more than log lines\n{errors}", example.heading);
+        let lines = shown.replace("\r\n", "\n").replace(&scratch.path().display().to_string(), "SCRATCH");
+        match &first {
+            Some((heading, told)) => assert_eq!(&lines, told, "{} and {heading}", example.heading),
+            None => check_story(scratch.path(), &shown, server),
+        }
+        check_password(scratch.path(), &shown);
+        first.get_or_insert((example.heading, lines));
+    }
+}
+
+fn check_story(scratch: &Path, shown: &str, server: &str) {
+    check_versions(shown);
+    check_operations(&lines(shown, "begin "), server);
+    check_events(&lines(shown, "event "), server);
+    check_backup(scratch, shown);
     assert_eq!(shown.lines().last(), Some("released"), "release is the last callback\n{shown}");
 }
 
@@ -108,13 +181,18 @@ fn check_operations(operations: &[Value], server: &str) {
     assert_eq!(operations[3]["reason"], "keep_alive_timeout");
 }
 
-/// What it was taken over with is what was backed up, and the password is nowhere.
-fn check_backup(example: &Example, shown: &str) {
+/// What it was taken over with is what was backed up.
+fn check_backup(scratch: &Path, shown: &str) {
     let takeover = &lines(shown, "begin ")[3];
-    let archive = std::fs::read(takeover["backup"]["path"].as_str().expect("a path")).expect("the archive");
-    assert_eq!(archive, b"settings");
+    let path = Path::new(takeover["backup"]["path"].as_str().expect("a path"));
+    assert!(path.starts_with(scratch), "{} is outside of the scratch directory", path.display());
+    assert_eq!(std::fs::read(path).expect("the archive"), b"settings");
+}
+
+/// The password is nowhere.
+fn check_password(scratch: &Path, shown: &str) {
     assert!(!shown.contains("admin:1234"));
-    let state = std::fs::read_dir(example.path("scratch/state")).expect("the state directory");
+    let state = std::fs::read_dir(scratch.join("state")).expect("the state directory");
     for path in state.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()) {
         let bytes = std::fs::read(&path).expect("a file");
         assert!(!bytes.windows(10).any(|window| window == b"admin:1234"), "{}", path.display());
@@ -132,22 +210,56 @@ fn check_events(events: &[Value], server: &str) {
 }
 
 #[test]
-fn a_missing_library_is_named() {
-    let Some(example) = Example::build() else { return };
-    let missing = example.path("missing.so");
-    assert_fails(&example, &missing, &["the plugin does not load", "missing.so"]);
+fn every_example_names_a_missing_library() {
+    let directory = directory();
+    let missing = directory.path().join("missing.so");
+    built().iter().for_each(|example| assert_fails(example, &missing, &["the plugin does not load", "missing.so"]));
 }
 
 #[test]
-fn a_library_that_is_no_plugin_is_named() {
-    let Some(example) = Example::build() else { return };
-    let other = example.other_library();
-    assert_fails(&example, &other, &["not a vms-failover plugin", vms_failover_abi::VMSF_ENTRY_SYMBOL, "libother.so"]);
+fn every_example_names_a_library_that_is_no_plugin() {
+    let Some(compiler) = native::compiler("CC", "cc") else { return };
+    let directory = directory();
+    let (source, library) = (directory.path().join("other.c"), directory.path().join("libother.so"));
+    std::fs::write(&source, "int other(void);\nint other(void) { return 1; }\n").expect("a source");
+    native::succeed(Command::new(compiler).args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source));
+    for example in built() {
+        let symbol = match example.heading {
+            "Rust, checked" => vms_failover_abi::checked::LOADER_SYMBOL,
+            _ => vms_failover_abi::VMSF_ENTRY_SYMBOL,
+        };
+        assert_fails(example, &library, &["not a vms-failover plugin", symbol, "libother.so"]);
+    }
 }
 
-fn assert_fails(example: &Example, library: &Path, words: &[&str]) {
-    let output = example.run(library, "examples/config/minimal.json");
+fn assert_fails(example: &Built, library: &Path, words: &[&str]) {
+    let output = example.run(library, "minimal.json", directory().path());
     let errors = native::text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{errors}");
-    words.iter().for_each(|word| assert!(errors.contains(word), "{word} is not in: {errors}"));
+    assert_eq!(output.status.code(), Some(1), "{}: {errors}", example.heading);
+    words.iter().for_each(|word| assert!(errors.contains(word), "{}: {word} is not in: {errors}", example.heading));
+    let lines = errors.lines().filter(|line| line.starts_with("failed: ")).count();
+    assert_eq!(lines, 1, "{}: one line says what failed: {errors}", example.heading);
 }
+
+/// What mono has no `NativeLibrary` for, compiled with a stand-in that has the signatures of .NET's.
+#[test]
+fn the_branch_of_the_c_sharp_example_for_dotnet_compiles() {
+    let Some(compiler) = native::compiler("MCS", "mcs") else { return };
+    let directory = directory();
+    let stand_in = directory.path().join("NativeLibrary.cs");
+    std::fs::write(&stand_in, NATIVE_LIBRARY).expect("a source");
+    let mut command = Command::new(compiler);
+    command.args(["-d:NETCOREAPP", "-target:library", "-warn:4", "-warnaserror"]);
+    command.arg(format!("-out:{}", directory.path().join("Abi.dll").display()));
+    native::succeed(command.arg(stand_in).arg(repository("examples/csharp/Abi.cs")));
+}
+
+const NATIVE_LIBRARY: &str = "
+namespace System.Runtime.InteropServices {
+    public static class NativeLibrary {
+        public static IntPtr Load(string path) { throw new Exception(path); }
+        public static bool TryGetExport(IntPtr handle, string name, out IntPtr address) { address = handle; return name == null; }
+        public static void Free(IntPtr handle) { }
+    }
+}
+";

@@ -41,7 +41,7 @@ impl RootModule for Root {
 /// A text that says what does not load, or what differs.
 pub fn entry(library: &Path) -> Result<vmsf_entry_fn, String> {
     let no_door = |error| match error {
-        LibraryError::OpenError { err, .. } => format!("the plugin does not load: {err:?}"),
+        LibraryError::OpenError { err, .. } => format!("the plugin does not load: {err}"),
         LibraryError::GetSymbolError { .. } => format!(
             "not a vms-failover plugin, or built without the feature \"checked\"; it has no {LOADER_SYMBOL}: {}",
             library.display()
