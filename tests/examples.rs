@@ -84,8 +84,10 @@ fn cargo() -> Command {
 
 /// The commands below a heading of the document.
 fn lines_below(heading: &str) -> Vec<String> {
-    let document = std::fs::read_to_string(repository("examples/README.md")).expect("the document").replace("\r\n", "\n");
-    let section = document.split_once(&format!("\n### {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}")).1;
+    let document =
+        std::fs::read_to_string(repository("examples/README.md")).expect("the document").replace("\r\n", "\n");
+    let section =
+        document.split_once(&format!("\n### {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}")).1;
     let block = section.split_once("```sh\n").and_then(|(_, rest)| rest.split_once("```")).expect("commands").0;
     block.lines().map(str::to_owned).collect()
 }

@@ -81,7 +81,7 @@ static void errors(vmsf::plugin &plugin) {
     require(plugin.last_error().first == VMSF_ERR_CONFIG, "last_error has the code of the last call");
     require(std::string(fault.what()).find(plugin.last_error().second) != std::string::npos, "and what() its text");
     const vmsf::error handle = error_of([&] { plugin.status(7); });
-    require(std::string(handle.what()) == "VMSF_ERR_HANDLE", "HANDLE sets no text, and takes no other's: " + std::string(handle.what()));
+    require(std::string(handle.what()) == "VMSF_ERR_HANDLE", "a code that sets no text takes no other's");
     require(error_of([&] { plugin.destroy(); }).code() == VMSF_ERR_STATE, "a running instance cannot be destroyed");
     require(error_of([&] { plugin.drill(1); }).code() != VMSF_OK, "drill");
     std::cout << "errors\n";
@@ -90,9 +90,12 @@ static void errors(vmsf::plugin &plugin) {
 static void texts(vmsf::plugin &plugin, vmsf_server server) {
     require(plugin.server_id(server) == "recorder-1" && plugin.server("recorder-1") == server, "an id and back");
     require(plugin.next_server(server) == 0, "there is one server");
-    const std::string status = plugin.status();
-    require(status.size() > 1024 || plugin.config().size() > 1024, "a text that is longer than the first buffer");
-    require(status.front() == '{' && status.back() == '}', "the whole status: " + status);
+    std::string more;
+    for (const char n : std::string_view("abcdefghijklmnop"))
+        more += std::string(more.empty() ? "" : ",") + R"({"id":")" + n + R"(","name":"N","host":"h)" + n + "\"}";
+    plugin.edit(R"({"add":[)" + more + "]}");
+    for (const std::string &text : {plugin.status(), plugin.config()})
+        require(text.size() > 1024 && text.front() == '{' && text.back() == '}', "longer than the first buffer, and whole");
     require(plugin.log(0, 100).find("\"entries\"") != std::string::npos, "a page of the log");
     require(plugin.edit("{}").find("faults") != std::string::npos, "the report of an edit without faults");
     require(std::string(plugin.result_name(VMSF_ERR_IO)) == "VMSF_ERR_IO", "a name");
@@ -102,6 +105,7 @@ static void texts(vmsf::plugin &plugin, vmsf_server server) {
 
 /* Nothing that a callback throws stops the plugin, and all of it is told. */
 static void exceptions(vmsf::plugin &plugin, recorder &host, vmsf_server server) {
+    while (plugin.poll(second, 0) <= second) {} /* until there is nothing to do: only then is there something to wake for */
     host.throws = true;
     plugin.cluster(true);
     plugin.authorize(server, vmsf::secret_view(std::string_view("admin")));
@@ -174,8 +178,9 @@ static void owners(const char *path, const std::string &options) {
 int main(int argc, char **argv) try {
     require(argc == 3, "two arguments: the library and a scratch directory");
     const std::string dir = argv[2];
-    owners(argv[1], R"({"schema":1,"state_directory":")" + dir + R"(/state","config":{"schema":1,"backup_directory":")" + dir +
-                        R"(","store_path":")" + dir + R"(","monitored_servers":[{"id":"recorder-1","name":"R","host":"192.0.2.1"}]}})");
+    const std::string config = R"({"schema":1,"backup_directory":")" + dir + R"(/b","store_path":")" + dir +
+                               R"(/v","monitored_servers":[{"id":"recorder-1","name":"R","host":"192.0.2.1"}]})";
+    owners(argv[1], R"({"schema":1,"state_directory":")" + dir + R"(/state","config":)" + config + "}");
     return 0;
 } catch (const std::exception &e) {
     std::cerr << "thrown: " << e.what() << '\n';
