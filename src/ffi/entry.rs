@@ -1,4 +1,4 @@
-//! The one exported symbol: negotiation. Pure: no thread, no allocation, no state.
+//! The exported symbols: negotiation. Pure: no thread, no allocation, no state.
 
 use std::ffi::c_char;
 
