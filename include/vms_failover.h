@@ -10,7 +10,7 @@
  *
  * RULES
  *
- *  1. Negotiation. One symbol is exported, VMSF_ENTRY_SYMBOL; look it up at run time. The entry function is pure and
+ *  1. Negotiation. A host needs one symbol, VMSF_ENTRY_SYMBOL; look it up at run time. The entry function is pure and
  *     may be called any number of times. The host gives a range of majors, the highest common one wins; VMSF_ERR_ABI
  *     still fills in `info`, so that the host can print both sides. The handshake is frozen for ever; the structs and
  *     the table of a major are frozen for its life. Growth comes as JSON keys, new event kinds (the host MUST ignore
@@ -179,7 +179,7 @@ extern "C" {
 /* An instant that never comes. */
 #define VMSF_NEVER UINT64_MAX
 
-/* The one exported symbol; its type is `vmsf_entry_fn`. */
+/* The symbol that a host looks up; its type is `vmsf_entry_fn`. */
 #define VMSF_ENTRY_SYMBOL "vmsf_plugin_entry"
 
 /* The id of the extension of a host that keeps the tokens itself; its table is a `vmsf_secrets`. */

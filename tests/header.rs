@@ -209,7 +209,7 @@ fn the_header_is_no_wider_than_the_source() {
 }
 
 #[test]
-fn the_plugin_exports_the_entry_symbol_and_nothing_else() {
+fn the_plugin_exports_the_entry_symbol_and_the_loader_symbol_and_nothing_else() {
     let library = native::plugin_library();
     let bytes = std::fs::read(&library).expect("the plugin");
     let file = object::File::parse(&*bytes).expect("the plugin is an object file");
@@ -217,5 +217,6 @@ fn the_plugin_exports_the_entry_symbol_and_nothing_else() {
     let mut names: Vec<_> = exports.iter().map(|export| native::text(export.name())).collect();
     names.sort();
     let symbol = names.iter().map(|name| name.strip_prefix('_').filter(|_| cfg!(target_os = "macos")).unwrap_or(name));
-    assert_eq!(symbol.collect::<Vec<_>>(), [vms_failover_abi::VMSF_ENTRY_SYMBOL], "{}", library.display());
+    let expected = [vms_failover_abi::checked::LOADER_SYMBOL, vms_failover_abi::VMSF_ENTRY_SYMBOL];
+    assert_eq!(symbol.collect::<Vec<_>>(), expected, "{}", library.display());
 }

@@ -75,7 +75,10 @@ fn what_declares_something_unsafe_is_told_from_its_type() {
 
 #[test]
 fn unsafe_lives_in_the_border_rooms_alone_and_names_its_rule() {
-    let border = |name: &str| name.starts_with("src/ffi/") || name.starts_with("host-sim/src/plugin");
+    let border = |name: &str| {
+        let rooms = ["src/ffi/", "host-sim/src/plugin", "include/rust/src/checked.rs"];
+        rooms.iter().any(|room| name.starts_with(room))
+    };
     for (name, text) in all() {
         for (number, line) in code(&text) {
             let uses = line.contains("unsafe {") || line.contains("unsafe impl");
@@ -152,6 +155,42 @@ fn the_simulated_host_names_nothing_of_the_plugin() {
         for (number, line) in code(&text) {
             assert!(!line.contains("vms_failover::"), "{name}:{number} names the plugin's crate");
         }
+    }
+}
+
+#[test]
+fn one_file_names_the_crate_of_the_second_door() {
+    let folders = ["src", "include/rust/src", "host-sim", "tests", "examples"];
+    let files = rust_files(&folders).into_iter().filter(|(name, _)| name != "tests/tidy.rs");
+    let naming = files.filter(|(_, text)| code(text).any(|(_, line)| line.contains("abi_stable")));
+    assert_eq!(naming.map(|(name, _)| name).collect::<Vec<_>>(), ["include/rust/src/checked.rs"]);
+    let wanting = ["Cargo.toml", "include/rust/Cargo.toml", "host-sim/Cargo.toml", "examples/rust/Cargo.toml"];
+    let wanting: Vec<_> = wanting
+        .into_iter()
+        .filter(|file| {
+            fs::read_to_string(root().join(file)).unwrap().lines().any(|line| line.starts_with("abi_stable"))
+        })
+        .collect();
+    assert_eq!(wanting, ["include/rust/Cargo.toml"]);
+}
+
+#[test]
+fn what_the_deny_list_lets_through_has_a_reason_and_is_still_there() {
+    let (list, lock) =
+        (fs::read_to_string(root().join("deny.toml")).unwrap(), fs::read_to_string(root().join("Cargo.lock")).unwrap());
+    let entries: Vec<_> = list.lines().map(str::trim).filter(|line| line.starts_with("{ ")).collect();
+    assert!(entries.iter().any(|entry| entry.contains("\"abi_stable\"")), "deny.toml does not speak of abi_stable");
+    for entry in entries {
+        let reason = entry.split_once("reason = \"").map_or("", |(_, reason)| reason);
+        let says_why = entry.starts_with("{ crate = ") && entry.contains(" # ");
+        assert!(says_why || reason.len() > 20, "deny.toml: no reason: {entry}");
+        // The advisory says in the first word of its reason of which crate it is.
+        let name = match entry.strip_prefix("{ crate = \"") {
+            Some(rest) => rest.split('"').next(),
+            None => reason.split(' ').next(),
+        };
+        let name = name.unwrap_or_default();
+        assert!(lock.contains(&format!("name = \"{name}\"\n")), "deny.toml: {name} is in the tree no longer: {entry}");
     }
 }
 

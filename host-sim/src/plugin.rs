@@ -217,7 +217,7 @@ impl Plugin {
 }
 
 fn entry_of(library: &Library, path: &Path) -> Result<abi::vmsf_entry_fn, LoadError> {
-    // SAFETY: rule 1: the one exported symbol has this type, for ever.
+    // SAFETY: rule 1: the entry symbol has this type, for ever.
     let symbol = unsafe { library.get::<abi::vmsf_entry_fn>(abi::VMSF_ENTRY_SYMBOL.as_bytes()) };
     symbol.map(|entry| *entry).map_err(|_| LoadError::NotAPlugin { path: path.to_owned() })
 }

@@ -1,4 +1,4 @@
-//! The one exported symbol: negotiation. Pure: no thread, no allocation, no state.
+//! The exported symbols: negotiation. Pure: no thread, no allocation, no state.
 
 use std::ffi::c_char;
 
@@ -35,6 +35,19 @@ static INFO: Info = Info(abi::vmsf_info {
 pub unsafe extern "C" fn vmsf_plugin_entry(io: *mut abi::vmsf_handshake) -> abi::vmsf_result {
     // SAFETY: the host vouches for `io` (rule 1).
     guard::without_instance(|| unsafe { negotiate(io) })
+}
+
+/// The same entry function, for hosts in Rust that compare layouts first. The name is `checked::LOADER_SYMBOL`.
+#[cfg(feature = "checked")]
+#[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
+pub static CHECKED_DOOR: abi::checked::Door = abi::checked::door::<ThisPlugin>();
+
+#[cfg(feature = "checked")]
+struct ThisPlugin;
+
+#[cfg(feature = "checked")]
+impl abi::checked::Plugin for ThisPlugin {
+    const ENTRY: abi::vmsf_entry_fn = vmsf_plugin_entry;
 }
 
 /// # Safety

@@ -1,4 +1,4 @@
-//! The border: the one exported symbol, the table of functions, the host's table of callbacks. All `unsafe` of the plugin lives here, and no policy.
+//! The border: the exported symbols, the table of functions, the host's table of callbacks. All `unsafe` of the plugin lives here, and no policy.
 //!
 //! The host's table is `traced`, which leads to `api`. Every function goes through `guard` (handles, threads, panics), reads its inputs through `text` and `host`, and calls one method of
 //! `runtime`. Only `host` and `secrets` ever call a pointer of the host.

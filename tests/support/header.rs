@@ -72,6 +72,8 @@ impl Source {
             }
             syn::Item::Struct(item) => self.structs.push((item.ident.to_string(), fields(item))),
             syn::Item::Use(_) => {}
+            // The second door, which is no part of the C ABI.
+            syn::Item::Mod(item) if item.ident == "checked" => {}
             _ => panic!("an item that the generator of the header does not know"),
         }
     }
@@ -272,7 +274,10 @@ fn asserts(layout: &[Struct]) -> String {
 fn abi_list(source: &Source, layout: &[Struct], body: &str) -> String {
     let mut text = String::from(ABI_TOP);
     let symbol = source.constants.iter().find(|constant| constant.name == "VMSF_ENTRY_SYMBOL").expect("the symbol");
-    let _ = write!(text, "\nexported symbol\n  {}\n\nconstants\n", symbol.value.trim_matches('"'));
+    let (symbol, loader) = (symbol.value.trim_matches('"'), vms_failover_abi::checked::LOADER_SYMBOL);
+    let _ =
+        write!(text, "\nexported symbols\n  {symbol}\n  {loader}  (feature checked: the second door for Rust hosts)\n");
+    text.push_str("\nconstants\n");
     for constant in &source.constants {
         let _ = writeln!(text, "  {:<30} {:<11} {}", constant.name, constant.rust_type, constant.value);
     }

@@ -55,7 +55,7 @@ pub fn open() -> libloading::Library {
 }
 
 pub fn entry_of(library: &libloading::Library) -> abi::vmsf_entry_fn {
-    // SAFETY: the one exported symbol has this type for ever (header, rule 1).
+    // SAFETY: the entry symbol has this type for ever (header, rule 1).
     *unsafe { library.get::<abi::vmsf_entry_fn>(abi::VMSF_ENTRY_SYMBOL.as_bytes()) }.expect("the entry symbol")
 }
 

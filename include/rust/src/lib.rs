@@ -6,7 +6,7 @@
 //!
 //! RULES
 //!
-//!  1. Negotiation. One symbol is exported, VMSF_ENTRY_SYMBOL; look it up at run time. The entry function is pure and
+//!  1. Negotiation. A host needs one symbol, VMSF_ENTRY_SYMBOL; look it up at run time. The entry function is pure and
 //!     may be called any number of times. The host gives a range of majors, the highest common one wins; VMSF_ERR_ABI
 //!     still fills in `info`, so that the host can print both sides. The handshake is frozen for ever; the structs and
 //!     the table of a major are frozen for its life. Growth comes as JSON keys, new event kinds (the host MUST ignore
@@ -157,7 +157,10 @@
 #![allow(clippy::doc_lazy_continuation, clippy::doc_overindented_list_items)]
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 #![allow(non_camel_case_types)]
-#![no_std]
+#![cfg_attr(not(feature = "checked"), no_std)]
+
+#[cfg(feature = "checked")]
+pub mod checked;
 
 use core::ffi::{c_char, c_void};
 
@@ -167,7 +170,7 @@ pub const VMSF_ABI_MAJOR: u32 = 1;
 pub const VMSF_ABI_MINOR: u32 = 0;
 /// An instant that never comes.
 pub const VMSF_NEVER: u64 = u64::MAX;
-/// The one exported symbol; its type is `vmsf_entry_fn`.
+/// The symbol that a host looks up; its type is `vmsf_entry_fn`.
 pub const VMSF_ENTRY_SYMBOL: &str = "vmsf_plugin_entry";
 
 /// The id of the extension of a host that keeps the tokens itself; its table is a `vmsf_secrets`.
@@ -313,6 +316,7 @@ pub const VMSF_OUTCOME_UNSUPPORTED: u32 = 2;
 
 /// Who the plugin is. Static: valid as long as the library is loaded.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_info {
     /// Size of this struct as the plugin knows it.
@@ -335,6 +339,7 @@ pub struct vmsf_info {
 
 /// What host and plugin tell each other first. Frozen for ever.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_handshake {
     /// In: size of this struct as the host knows it.
@@ -364,6 +369,7 @@ pub type vmsf_entry_fn = unsafe extern "C" fn(io: *mut vmsf_handshake) -> vmsf_r
 
 /// What the plugin reports to the host. Lives until the callback returns.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_event {
     /// Size of this struct as the plugin knows it.
@@ -392,6 +398,7 @@ pub struct vmsf_event {
 
 /// Work that the plugin asks of the host. Lives until the callback returns.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_operation {
     /// Size of this struct as the plugin knows it.
@@ -422,6 +429,7 @@ pub struct vmsf_operation {
 
 /// What the host gives the plugin in `create`; copied there. The functions MUST stay callable until `release`.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_host {
     /// Size of this struct as the host knows it.
@@ -483,6 +491,7 @@ pub struct vmsf_host {
 /// plugin, for each state directory apart; `server_id` is unique in one. A result below 0 is a failure, of which the
 /// plugin shows the name; a number that is no result code counts as one, too.
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_secrets {
     /// Size of this struct as the host knows it.
@@ -539,6 +548,7 @@ pub struct vmsf_secrets {
 /// (rule 8). `json` of a call MAY be NULL with `len` 0, which is `{}`; where a call has an actor it is
 /// `{"actor":"name"}`, 1 to 256 bytes, not "automatic"; without one it is "operator".
 #[repr(C)]
+#[cfg_attr(feature = "checked", derive(checked::StableAbi))]
 #[derive(Clone, Copy)]
 pub struct vmsf_api {
     /// Size of this table as the plugin knows it.

@@ -1,0 +1,3 @@
+#include "unit.hpp"
+
+std::string version_of(const vmsf::library &library) { return library.info().version; }
