@@ -9,7 +9,8 @@
 //! [`plugin`] is the border to the library and the only room with `unsafe`; [`random`] makes scenarios from seeds;
 //! [`commands`] is what the program does with all that. `host-sim demo` (`demo`, on Linux) plays the whole job with real processes;
 //! `host-sim storm` ([`storm`]) kills such a process again and again; `host-sim bench` (`bench`, on Linux) measures what the plugin costs;
-//! `host-sim check --host` ([`contract`]) judges a host by the trace that the plugin has written of it.
+//! `host-sim check --host` ([`contract`]) judges a host by the trace that the plugin has written of it;
+//! `host-sim package` ([`package`]) makes the release archive.
 
 #[cfg(target_os = "linux")]
 pub mod bench;
@@ -21,6 +22,7 @@ pub mod expect;
 pub mod explain;
 pub mod library;
 pub mod lives;
+pub mod package;
 pub mod plugin;
 pub mod random;
 pub mod run;

@@ -26,6 +26,7 @@ enum Command {
     Check(CheckArgs),
     #[cfg(target_os = "linux")]
     Bench(host_sim::bench::BenchArgs),
+    Package(host_sim::package::PackageArgs),
     /// One life of the storm
     #[command(hide = true)]
     StormHost(host_sim::storm::LifeArgs),
@@ -119,6 +120,7 @@ fn main() -> ExitCode {
         }
         #[cfg(target_os = "linux")]
         Command::Bench(args) => host_sim::bench::run(&args),
+        Command::Package(args) => host_sim::package::run(&args),
         Command::Storm(args) => host_sim::storm::run(&args),
         Command::Check(CheckArgs { host, json, killed }) => {
             contract::run(&contract::Options { trace: host.unwrap_or_default(), json, killed })
