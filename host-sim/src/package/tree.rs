@@ -81,6 +81,8 @@ impl Tree {
             header.set_size(file.bytes.len() as u64);
             header.set_mode(file.mode);
             header.set_mtime(MTIME);
+            header.set_uid(0);
+            header.set_gid(0);
             let path = format!("{top}/{path}");
             tar.append_data(&mut header, &path, file.bytes.as_slice()).with_context(|| path)?;
         }
