@@ -11,6 +11,7 @@
 //! `host-sim storm` ([`storm`]) kills such a process again and again; `host-sim bench` (`bench`, on Linux) measures what the plugin costs;
 //! `host-sim check` ([`check`]) judges a library by the rules of its header, each check in a process of its own, and `host-sim check --host`
 //! ([`contract`]) a host by the trace that the plugin has written of it.
+//! `host-sim package` ([`package`]) makes the release archive.
 
 #[cfg(target_os = "linux")]
 pub mod bench;
@@ -23,6 +24,7 @@ pub mod expect;
 pub mod explain;
 pub mod library;
 pub mod lives;
+pub mod package;
 pub mod plugin;
 pub mod random;
 pub mod run;

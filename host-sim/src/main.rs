@@ -26,6 +26,7 @@ enum Command {
     Check(CheckArgs),
     #[cfg(target_os = "linux")]
     Bench(host_sim::bench::BenchArgs),
+    Package(host_sim::package::PackageArgs),
     /// One check
     #[command(hide = true)]
     CheckOne(host_sim::check::child::ChildArgs),
@@ -130,6 +131,7 @@ fn main() -> ExitCode {
         }
         #[cfg(target_os = "linux")]
         Command::Bench(args) => host_sim::bench::run(&args),
+        Command::Package(args) => host_sim::package::run(&args),
         Command::Storm(args) => host_sim::storm::run(&args),
         Command::Check(CheckArgs { host: Some(trace), killed, library }) => {
             contract::run(&contract::Options { trace, json: library.json, killed })
