@@ -19,10 +19,15 @@ pub fn compiler(variable: &str, default: &str) -> Option<String> {
     if Command::new(&name).arg("--version").output().is_ok_and(|output| output.status.success()) {
         return Some(name);
     }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs the compiler {name} ({variable})");
-    // Not eprintln!: the test runner would keep that to itself, because the test passes.
-    let _ = writeln!(std::io::stderr(), "\nSKIP: no compiler {name} ({variable}); nothing was compiled with it");
+    missing(&format!("no compiler {name} ({variable}); nothing was compiled with it"));
     None
+}
+
+/// Something that a test needs is not on this machine: it says so, loudly; in CI that is a failure.
+pub fn missing(what: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs it: {what}");
+    // Not eprintln!: the test runner would keep that to itself, because the test passes.
+    let _ = writeln!(std::io::stderr(), "\nSKIPPED: {what}");
 }
 
 /// Runs a command; panics with its output unless it succeeds.
