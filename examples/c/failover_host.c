@@ -2,18 +2,29 @@
  * when it falls silent and gives it back. It drives the plugin in virtual time, so that all this takes milliseconds. A
  * real host lets the plugin run its own thread: flags 0, no wake, no poll. */
 #define _POSIX_C_SOURCE 200112L
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef _WIN32 /* the same calls by their other names; a real host takes LoadLibraryW, for paths in any language */
+#include <direct.h>
+#include <io.h>
+#include <windows.h>
+#define dlopen(path, flags) ((void *)LoadLibraryA(path))
+#define dlsym(library, name) ((void *)(uintptr_t)GetProcAddress((HMODULE)(library), name))
+#define dlerror() (GetLastError() == ERROR_BAD_EXE_FORMAT ? "no 64-bit library" : "it, or one that it needs, is missing")
+#define dlclose(library) (FreeLibrary((HMODULE)(library)) ? 0 : 1)
+#define mkdir(path, mode) _mkdir(path)
+#define fsync(file) _commit(file)
+#else
+#include <dlfcn.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#endif
 #include "vms_failover.h"
 #define SECOND UINT64_C(1000000000)
 
 typedef struct host {
-    const vmsf_api *api;
-    vmsf_plugin plugin;
+    const vmsf_api *api; vmsf_plugin plugin;
     uint64_t now_ns;    /* the virtual clock */
     uint64_t operation; /* begun and not answered; 0 = none */
     uint32_t kind;      /* VMSF_OP_ of it */
@@ -31,8 +42,7 @@ static void check(const host *h, const char *what, vmsf_result result) {
 }
 
 static void on_log(void *ctx, uint32_t level, const char *target, const char *text, size_t len) {
-    (void)ctx, (void)len; /* the text is also NUL-terminated */
-    fprintf(stderr, "log %u %s: %s\n", (unsigned)level, target, text);
+    (void)ctx, (void)len, fprintf(stderr, "log %u %s: %s\n", (unsigned)level, target, text); /* it is NUL-terminated, too */
 }
 static void on_event(void *ctx, const vmsf_event *event) {
     printf("event %s\n", event->json);
@@ -56,13 +66,11 @@ static int write_archive(const char *path) { /* on disk before the host says tha
 
 static void perform(host *h) { /* a real host logs in, revokes, takes over and restores on threads of its own */
     const char *token = h->kind == VMSF_OP_AUTHORIZE ? "session 1" : ""; /* comes with every later operation on it */
-    const char *why = "";
-    const uint64_t op = h->operation;
+    const char *why = ""; const uint64_t op = h->operation;
     uint32_t outcome = h->kind <= VMSF_OP_JOIN_CLUSTER ? VMSF_OUTCOME_OK : VMSF_OUTCOME_UNSUPPORTED;
     if (h->kind == VMSF_OP_BACKUP && !write_archive(h->file))
         outcome = VMSF_OUTCOME_FAILED, why = "{\"error\":\"the archive cannot be written\"}";
-    h->operation = 0;
-    const uint8_t *secret = (const uint8_t *)token;
+    const uint8_t *secret = (const uint8_t *)token; h->operation = 0;
     check(h, "complete", h->api->complete(h->plugin, op, outcome, why, strlen(why), secret, strlen(token)));
 }
 
@@ -77,17 +85,13 @@ static void run(host *h, uint64_t seconds) { /* answers what was begun, else mov
     h->now_ns = end;
 }
 
-/* A call was made; then time passes. */
-static void step(host *h, const char *what, vmsf_result result, uint64_t seconds) {
-    check(h, what, result), run(h, seconds);
-}
+static void step(host *h, const char *what, vmsf_result result, uint64_t s) { check(h, what, result), run(h, s); }
 
 static const vmsf_api *negotiate(void *library, const char *path) {
     vmsf_handshake shake = {.struct_size = sizeof shake, .abi_min = VMSF_ABI_MAJOR, .abi_max = VMSF_ABI_MAJOR};
     void *symbol = dlsym(library, VMSF_ENTRY_SYMBOL);
     if (symbol == NULL) fail("not a vms-failover plugin, it has no " VMSF_ENTRY_SYMBOL, path);
-    vmsf_entry_fn entry;
-    memcpy(&entry, &symbol, sizeof entry); /* C has no cast from void * to a function */
+    vmsf_entry_fn entry; memcpy(&entry, &symbol, sizeof entry); /* C has no cast from void * to a function */
     const vmsf_result result = entry(&shake);
     printf("host: ABI %u.%u\n", VMSF_ABI_MAJOR, VMSF_ABI_MINOR);
     if (shake.info == NULL) fail("negotiation", "the plugin does not say who it is");
@@ -98,9 +102,8 @@ static const vmsf_api *negotiate(void *library, const char *path) {
 
 static void create(host *h, const char *config_path, const char *dir) { /* a quote in dir would need escaping in JSON */
     static char config[60000], text[65000], error[4097];
-    const vmsf_host callbacks = {.struct_size = sizeof callbacks, .flags = VMSF_HOST_DRIVES, .ctx = h,
-        .name = "failover_host.c", .version = "1", .log = on_log, .event = on_event, .begin = on_begin, .wake = on_wake,
-        .release = on_release};
+    const vmsf_host callbacks = {.struct_size = sizeof callbacks, .flags = VMSF_HOST_DRIVES, .ctx = h, .name = "failover_host.c",
+        .version = "1", .log = on_log, .event = on_event, .begin = on_begin, .wake = on_wake, .release = on_release};
     FILE *file = fopen(config_path, "rb");
     if (file == NULL || fread(config, 1, sizeof config - 1, file) == 0) fail("cannot read", config_path);
     fclose(file);
@@ -130,20 +133,17 @@ int main(int argc, char **argv) {
     host h = {.api = negotiate(library, argv[1]), .now_ns = SECOND};
     create(&h, argv[2], argv[3]);
     check(&h, "start", h.api->start(h.plugin));
-    vmsf_server server = 0;
-    check(&h, "next_server", h.api->next_server(h.plugin, 0, &server)); /* the first of the configuration */
+    vmsf_server server = 0; check(&h, "next_server", h.api->next_server(h.plugin, 0, &server)); /* the first of the configuration */
     prepare(&h, server);
     step(&h, "cluster", h.api->cluster(h.plugin, 1, NULL, 0), 1); /* at every start, and when it changes */
     step(&h, "notify", h.api->notify(h.plugin, server, VMSF_NOTIFY_CONNECTED, h.now_ns), 1);
     step(&h, "notify", h.api->notify(h.plugin, server, VMSF_NOTIFY_STARTUP, h.now_ns), 1);
-    for (int i = 0; i < 3; i++)
-        step(&h, "notify", h.api->notify(h.plugin, server, VMSF_NOTIFY_KEEP_ALIVE, h.now_ns), 10);
+    for (int i = 0; i < 3; i++) step(&h, "notify", h.api->notify(h.plugin, server, VMSF_NOTIFY_KEEP_ALIVE, h.now_ns), 10);
     run(&h, 60); /* silence: the server fails and is taken over */
     step(&h, "notify", h.api->notify(h.plugin, server, VMSF_NOTIFY_STARTUP, h.now_ns), 1);
     step(&h, "notify", h.api->notify(h.plugin, server, VMSF_NOTIFY_KEEP_ALIVE, h.now_ns), 1);
     step(&h, "restore", h.api->restore(h.plugin, server, NULL, 0, NULL), 1);
     step(&h, "deauthorize", h.api->deauthorize(h.plugin, server, NULL, 0, NULL), 1); /* when it is watched no longer */
-    check(&h, "stop", h.api->stop(h.plugin, 1000));
-    check(&h, "destroy", h.api->destroy(h.plugin));
+    check(&h, "stop", h.api->stop(h.plugin, 1000)), check(&h, "destroy", h.api->destroy(h.plugin));
     return dlclose(library) == 0 ? 0 : 1;
 }

@@ -20,12 +20,18 @@ enum Command {
     #[cfg(target_os = "linux")]
     #[command(flatten)]
     Demo(host_sim::demo::Command),
+    /// Not on this system: the whole job with real processes
+    #[cfg(not(target_os = "linux"))]
+    Demo(ElsewhereArgs),
     Run(RunArgs),
     Random(RandomArgs),
     Storm(host_sim::storm::StormArgs),
     Check(CheckArgs),
     #[cfg(target_os = "linux")]
     Bench(host_sim::bench::BenchArgs),
+    /// Not on this system: what the plugin costs its host
+    #[cfg(not(target_os = "linux"))]
+    Bench(ElsewhereArgs),
     Package(host_sim::package::PackageArgs),
     /// One check
     #[command(hide = true)]
@@ -112,6 +118,21 @@ struct RandomArgs {
     library: LibraryArg,
 }
 
+/// What a command that is not available here was given.
+#[cfg(not(target_os = "linux"))]
+#[derive(Args)]
+struct ElsewhereArgs {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    _rest: Vec<std::ffi::OsString>,
+}
+
+/// Says that a command is not available here, and why.
+#[cfg(not(target_os = "linux"))]
+fn elsewhere(command: &str, why: &str) -> u8 {
+    eprintln!("host-sim {command} is not available on {}: it {why}. Run it on Linux.", std::env::consts::OS);
+    commands::BAD
+}
+
 #[derive(Args)]
 struct LibraryArg {
     /// The plugin library [default: $VMSF_LIBRARY, else near this program]
@@ -123,6 +144,10 @@ fn main() -> ExitCode {
     ExitCode::from(match Cli::parse().command {
         #[cfg(target_os = "linux")]
         Command::Demo(command) => command.run(),
+        #[cfg(not(target_os = "linux"))]
+        Command::Demo(_) => {
+            elsewhere("demo", "stops processes with signals and gives each an address of its own in 127.0.0.0/8")
+        }
         Command::Run(RunArgs { files, library, explain, width }) => {
             commands::run_files(&RunOptions { files, plugin: library.plugin, explain, width })
         }
@@ -131,6 +156,8 @@ fn main() -> ExitCode {
         }
         #[cfg(target_os = "linux")]
         Command::Bench(args) => host_sim::bench::run(&args),
+        #[cfg(not(target_os = "linux"))]
+        Command::Bench(_) => elsewhere("bench", "reads processor times and wake-ups from /proc"),
         Command::Package(args) => host_sim::package::run(&args),
         Command::Storm(args) => host_sim::storm::run(&args),
         Command::Check(CheckArgs { host: Some(trace), killed, library }) => {

@@ -133,12 +133,23 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), Fault> {
     if is_held(to) {
         return Err(Fault::Busy(wrong(to, "is held by another process")));
     }
-    fs::rename(from, to).map_err(|error| {
+    rename_to_free(from, to).map_err(|error| {
         let text = Error::io(&format!("cannot rename {} to", from.display()), to, &error);
         // ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION: a virus scanner, most often.
         let shared = cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33));
         if shared { Fault::Busy(text) } else { Fault::Final(text) }
     })
+}
+
+#[cfg(not(windows))]
+fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// On disk when it comes back, since no folder can be synced here.
+#[cfg(windows)]
+fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    crate::ffi::os::rename(from, to, false)
 }
 
 #[cfg(not(test))]

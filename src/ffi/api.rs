@@ -16,7 +16,7 @@ use vms_failover_abi::{vmsf_plugin, vmsf_result, vmsf_server};
 use super::guard::{self, Class};
 use super::host::{HostTable, Inside, inside};
 use super::instance::{self, Instance};
-use super::{options, text};
+use super::{options, os, text};
 use crate::config::{self, Fault};
 use crate::diagnostics;
 use crate::engine::health::EventKind;
@@ -136,6 +136,10 @@ unsafe fn try_create(
     let host = Arc::new(unsafe { HostTable::read(host) }?);
     // SAFETY: the host vouches for it (rule 3).
     let options = unsafe { text::read("options", options_json, len, text::CONFIG_MAX) }?;
+    os::stay_loaded().map_err(|error| {
+        let text = format!("the system does not keep the library of the plugin loaded: {error}; try again");
+        Error::new(abi::VMSF_ERR_INTERNAL, text)
+    })?;
     diagnostics::install();
     let _log = diagnostics::enter(Arc::clone(&host) as _);
     let handle = instance::insert(options::create(host, options)?);

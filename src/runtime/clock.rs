@@ -1,13 +1,16 @@
 //! The one room that reads clocks.
 //!
-//! In worker mode the raw CLOCK_MONOTONIC and the wall clock; with VMSF_HOST_DRIVES whatever the last `poll` said. Never decides anything.
+//! In worker mode the raw CLOCK_MONOTONIC (on Windows the performance counter) and the wall clock; with VMSF_HOST_DRIVES whatever the last `poll` said. Never decides anything.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+#[cfg(unix)]
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::time::{Mono, SECOND_NS, Span};
+#[cfg(unix)]
+use crate::time::SECOND_NS;
+use crate::time::{Mono, Span};
 
 /// A sleep of the system shorter than this is the two clocks being read one after the other.
 const SLEEP_NOISE: Span = Span(100_000_000);
@@ -57,10 +60,18 @@ impl Clock {
 }
 
 /// Now, on the operating system's monotonic clock.
+#[cfg(unix)]
 pub fn monotonic() -> Mono {
     to_mono(clock_gettime(ClockId::Monotonic))
 }
 
+/// Now, on the performance counter.
+#[cfg(windows)]
+pub fn monotonic() -> Mono {
+    Mono(crate::ffi::os::counter_ns())
+}
+
+#[cfg(unix)]
 fn to_mono(time: rustix::time::Timespec) -> Mono {
     let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
     Mono(seconds.saturating_mul(SECOND_NS).saturating_add(nanos))
@@ -101,9 +112,16 @@ impl SleepWatch {
 }
 
 /// By how much CLOCK_BOOTTIME, which counts sleep, is ahead of the monotonic clock.
+#[cfg(target_os = "linux")]
 fn boottime_ahead() -> Span {
     let monotonic = monotonic();
     to_mono(clock_gettime(ClockId::Boottime)) - monotonic
+}
+
+/// Where the monotonic clock counts sleep, as on Windows, a sleep is a wake-up that comes too late.
+#[cfg(not(target_os = "linux"))]
+fn boottime_ahead() -> Span {
+    Span::ZERO
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl Disk {
     /// Puts a file in the place of another, which is replaced if it is there.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         step("rename")?;
-        patiently(|| fs::rename(self.path(from), self.path(to)))
+        patiently(|| replace(&self.path(from), &self.path(to)))
     }
 
     /// Makes what was last renamed to `name` outlive a power loss.
@@ -134,6 +134,17 @@ impl Disk {
         step("sync")?;
         file.sync_all()
     }
+}
+
+#[cfg(not(windows))]
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// No directory can be synced here, so the rename itself has to come back from the disk.
+#[cfg(windows)]
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    crate::ffi::os::rename(from, to, true)
 }
 
 /// Whether an error says that there is no room.

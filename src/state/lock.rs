@@ -3,7 +3,7 @@
 //! The lock goes with the file `lock`, so the file is never removed. Where it vanished with the whole directory, and the directory is there
 //! again, it is taken anew, so that two instances never write to one directory. Called by `state`.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -64,7 +64,7 @@ impl Drop for Lock {
 
 fn locked(directory: &Path) -> Result<File, Error> {
     let path = directory.join(NAME);
-    let file = disk::private().create(true).truncate(false).write(true).open(&path);
+    let file = lockable().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| Error::io("cannot open the lock of the state directory", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -74,6 +74,21 @@ fn locked(directory: &Path) -> Result<File, Error> {
         )),
         Err(TryLockError::Error(error)) => Err(Error::io("cannot lock the state directory", &path, &error)),
     }
+}
+
+#[cfg(not(windows))]
+fn lockable() -> OpenOptions {
+    disk::private()
+}
+
+/// Nobody may remove or rename the file while it is open, nor the directory with it.
+#[cfg(windows)]
+fn lockable() -> OpenOptions {
+    use std::os::windows::fs::OpenOptionsExt;
+    const FILE_SHARE_READ_WRITE: u32 = 3;
+    let mut options = disk::private();
+    options.share_mode(FILE_SHARE_READ_WRITE);
+    options
 }
 
 /// Whether the path leads to this file.
@@ -86,7 +101,7 @@ fn is_at(file: &File, path: &Path) -> Result<bool, Error> {
     Ok(there.is_some_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())))
 }
 
-/// Windows removes no directory with an open file in it.
+/// It does: see `lockable`.
 #[cfg(not(unix))]
 fn is_at(_file: &File, _path: &Path) -> Result<bool, Error> {
     Ok(true)

@@ -19,10 +19,15 @@ pub fn compiler(variable: &str, default: &str) -> Option<String> {
     if Command::new(&name).arg("--version").output().is_ok_and(|output| output.status.success()) {
         return Some(name);
     }
-    assert!(std::env::var_os("CI").is_none(), "CI needs {name} ({variable})");
-    // Not eprintln!: the test runner would keep that to itself, because the test passes.
-    let _ = writeln!(std::io::stderr(), "\nSKIPPED: there is no {name} ({variable}); nothing was tried with it");
+    missing(&format!("there is no {name} ({variable}); nothing was tried with it"));
     None
+}
+
+/// Something that a test needs is not on this machine: it says so, loudly; in CI that is a failure.
+pub fn missing(what: &str) {
+    assert!(std::env::var_os("CI").is_none(), "CI needs what is not here: {what}");
+    // Not eprintln!: the test runner would keep that to itself, because the test passes.
+    let _ = writeln!(std::io::stderr(), "\nSKIPPED: {what}");
 }
 
 /// Runs a command; panics with its output unless it succeeds.

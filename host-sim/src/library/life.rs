@@ -234,9 +234,12 @@ fn in_folder(config: &Value, folder: &Path) -> Result<Value, String> {
     let mut config = config.clone();
     for key in PATHS {
         let Some(path) = config.get(key).and_then(Value::as_str) else { continue };
-        if Path::new(path).is_relative() && !path.is_empty() {
-            let path = folder.join(path);
-            fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        if !path.is_empty() {
+            let (relative, path) = (!Path::new(path).has_root(), folder.join(path));
+            if relative {
+                fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            }
+            // On Windows `/nowhere` has a root and is not absolute: it gets the drive of the folder.
             config[key] = json!(path);
         }
     }

@@ -59,6 +59,7 @@ fn builder(recursive: bool) -> DirBuilder {
 
 /// Options for a file that only its owner may read.
 pub fn private() -> OpenOptions {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "there are no modes to set"))]
     let mut options = File::options();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
