@@ -7,7 +7,6 @@ mod header;
 #[allow(dead_code)]
 #[path = "support/layout.rs"]
 mod layout;
-#[allow(dead_code)]
 #[path = "support/native.rs"]
 mod native;
 #[path = "support/schema.rs"]
