@@ -264,14 +264,15 @@ fn cmake_refuses_another_version_a_torn_package_and_linking_the_plugin() {
         let lines = format!(
             "cmake_minimum_required(VERSION 3.19)\nproject(p CXX)\nfind_package(vms_failover {find} REQUIRED)\n{rest}"
         );
-        configure(project.path(), &top, &lines)
+        let (is_configured, said) = configure(project.path(), &top, &lines);
+        // CMake breaks its lines anywhere.
+        (is_configured, said.split_whitespace().collect::<Vec<_>>().join(" "))
     };
-    let newer = "0.99";
     for fits in ["", "0.1", &format!("{VERSION} EXACT"), "0.1...0.99", "0.0.1...<2"] {
         let (is_found, said) = project(fits, "");
         assert!(is_found, "{fits}: {said}");
     }
-    for asked in [newer, "1.0", "0.0.1 EXACT", "0.2...0.99", "0.0.1...<0.1"] {
+    for asked in ["0.99", "1.0", "0.0.1 EXACT", "0.2...0.99", "0.0.1...<0.1"] {
         let (is_found, said) = project(asked, "");
         assert!(!is_found && said.contains(&format!("version: {VERSION}")), "{asked}: {said}");
     }
