@@ -42,7 +42,7 @@
 //!
 //! # Deliberately absent
 //!
-//! No async runtime, no network, no child process; no thread beside the one worker and the two of the file worker, and none at all when the
+//! No async runtime, no network, no child process; no thread beside the one worker, its writer and the two of the file worker, and none at all when the
 //! host drives (but for the one that writes a trace, where somebody asked for one). No maintenance, drills or probes in this version: the table's members for these give `VMSF_ERR_UNSUPPORTED`.
 
 mod atomics {

@@ -561,9 +561,9 @@ pub struct vmsf_api {
         err: *mut c_char,
         err_cap: usize,
     ) -> vmsf_result,
-    /// Starts monitoring; unless the host drives, starts three threads: the worker, which runs `event` and `begin`, and
-    /// two for files. Operations not answered before are begun again with VMSF_OP_RESUMED; servers seen before begin in
-    /// `unknown` with a deadline.
+    /// Starts monitoring; unless the host drives, starts four threads: the worker, which runs `event` and `begin`, one
+    /// that writes the state, and two for files. Operations not answered before are begun again with VMSF_OP_RESUMED;
+    /// servers seen before begin in `unknown` with a deadline.
     /// [control]
     /// Errors: VMSF_ERR_STATE unless stopped, VMSF_ERR_INTERNAL no thread to be had.
     /// Since: major 1.
