@@ -365,10 +365,6 @@ impl Core {
         retries.into_iter().chain([self.engine.next_wake(now.mono)]).flatten().min()
     }
 
-    fn retries(&self) -> [Option<Mono>; 3] {
-        [self.write_again_at, self.tokens_again_at, self.follow_again_at]
-    }
-
     /// The token of a server is not where it should be, or was meant for another operation: it has to be authorized again.
     pub fn no_token(&mut self, key: ServerKey) {
         let mut out = self.decide();
@@ -519,8 +515,7 @@ impl Core {
 
     /// The instance panicked: no operation is begun any more, and one last entry says so.
     pub fn poison(&mut self, why: String, now: Now) {
-        self.outbox.retain(|delivery| matches!(delivery, Delivery::Entry(_)));
-        self.unwritten.clear();
+        self.forget_begins();
         self.number(None, Subject::Poisoned(why), now);
         self.poisoned = true;
     }

@@ -17,7 +17,7 @@ use crate::backup::{Backup, Folder, Syncing};
 use crate::config::Config;
 use crate::engine::backup::Survey;
 use crate::engine::command::{Command, Input};
-use crate::engine::output::{Archive, Ask, Note, Operation, OperationKind, Outcome, Output, What};
+use crate::engine::output::{Archive, Ask, Note, Operation, OperationKind, Outcome, Output, Stage, What};
 use crate::engine::policy::ServerKey;
 use crate::error::Error;
 use crate::log::Named;
@@ -216,9 +216,9 @@ impl Core {
     }
 
     /// The secret that goes with an operation about to begin. Credentials are handed out once.
-    /// None for one that is over: something went before it while it waited here.
+    /// None for one that is over, or was answered: something went before it while it waited here.
     pub fn secret_of(&mut self, operation: &Operation, server: Option<&Named>) -> Option<SecretOf> {
-        self.engine().operation(operation.id)?;
+        self.engine().operation(operation.id).filter(|now| now.stage == Stage::Asked)?;
         let secrets = &mut self.secrets;
         let credentials = operation.request.and_then(|request| secrets.credentials.remove(&request));
         if let Some(here) = credentials.or_else(|| secrets.loaded.remove(&operation.id)) {

@@ -334,7 +334,12 @@ impl Runtime {
         self.take_in_the_rest();
         // What the last callbacks brought; what cannot be written now is found in the log of the host.
         let _ = self.commit();
-        self.core.lock().secrets.forget_all_credentials();
+        {
+            let mut core = self.core.lock();
+            // Of what was brought while the threads ended, and nobody delivers any more: the next start begins it again.
+            core.forget_begins();
+            core.secrets.forget_all_credentials();
+        }
         self.set_life(Life::Stopped);
         log::info!("stopped");
         Ok(())
@@ -571,7 +576,7 @@ impl Runtime {
         }
     }
 
-    /// None for an operation that is over.
+    /// None for an operation that is over or answered.
     fn secret_of(&self, operation: &Operation, server: Option<&Named>) -> Option<Option<Secret>> {
         let secret = self.core.lock().secret_of(operation, server)?;
         Some(match secret {
@@ -596,8 +601,12 @@ impl Runtime {
 
     /// Delivers until nothing waits: a stop is in force, so only the alarm for a slow host can come of it.
     fn deliver_all(&self) {
-        while self.core.lock().outbox_len() > 0 {
+        loop {
+            // Also where nothing waits yet: begins whose intent has come to disk do from then on.
             self.deliver_what_waits();
+            if self.core.lock().outbox_len() == 0 {
+                return;
+            }
         }
     }
 

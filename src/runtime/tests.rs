@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
@@ -41,6 +41,8 @@ struct Fragile {
     events: Sender<u32>,
     panics_left: AtomicUsize,
     begun: AtomicUsize,
+    /// Of each begin: its operation, whether it is resumed, and whether it has a secret.
+    begins: Mutex<Vec<(u64, bool, bool)>>,
     /// What it was told in its log, and whether somebody was writing the state then.
     lines: Mutex<Vec<(String, bool)>>,
     is_calling_back: AtomicBool,
@@ -54,7 +56,8 @@ impl Host for Fragile {
             panic!("injected");
         }
     }
-    fn begin(&self, _: Begin) {
+    fn begin(&self, begin: Begin) {
+        self.begins.lock().push((begin.id, begin.resumed, begin.secret.is_some()));
         self.begun.fetch_add(1, Ordering::SeqCst);
     }
     fn wake(&self, _: u64) {}
@@ -99,6 +102,7 @@ fn bench_in(root: TempDir, clock: Clock, panics: usize, change: impl FnOnce(&mut
         events: sender,
         panics_left: AtomicUsize::new(panics),
         begun: AtomicUsize::new(0),
+        begins: Mutex::default(),
         lines: Mutex::default(),
         is_calling_back: AtomicBool::new(false),
         runtime: OnceLock::new(),
@@ -399,6 +403,67 @@ fn the_last_keep_alive_is_read_again_before_a_server_is_declared_failed() {
     }
 }
 
+fn until(done: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !done() {
+        assert!(since.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A host that keeps one token and gives it back when it is allowed to.
+struct Slow {
+    asked: Sender<()>,
+    may_answer: Receiver<()>,
+}
+
+impl SecretStore for Slow {
+    fn store(&self, _: &str, _: &Secret) -> Result<(), Error> {
+        Ok(())
+    }
+    fn load(&self, _: &str) -> Result<Option<Secret>, Error> {
+        self.asked.send(()).unwrap();
+        self.may_answer.recv_timeout(PATIENCE).unwrap();
+        Secret::copied(b"token").map(Some)
+    }
+    fn remove(&self, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_operation_whose_token_came_during_a_stop_is_begun_once_after_the_next_start() {
+    let ((asked, was_asked), (answer, may_answer)) = (unbounded(), unbounded());
+    let Bench { runtime, host, root: _root, .. } = bench_in(tempfile::tempdir().unwrap(), Clock::System, 0, |kept| {
+        kept.keeper = Keeper::Host(Arc::new(Slow { asked, may_answer }));
+    });
+    let begun = || host.begun.load(Ordering::SeqCst);
+    runtime.start().unwrap();
+    let server = runtime.server("a").unwrap();
+    runtime.authorize(server, "alice".into(), Secret::copied(b"password").ok()).unwrap();
+    until(|| begun() == 1);
+    let token = Ok(Secret::copied(b"token").ok());
+    runtime.complete(operation_of(&runtime), Answer { outcome: Outcome::Ok, error: None, token }).unwrap();
+    until(|| runtime.core.lock().access().len() == 1);
+    runtime.deauthorize(server, "alice".into()).unwrap();
+    was_asked.recv_timeout(PATIENCE).unwrap();
+    let stopping = std::thread::spawn({
+        let runtime = Arc::clone(&runtime);
+        move || runtime.stop(PATIENCE)
+    });
+    until(|| runtime.worker.lock().is_none() && runtime.writer.lock().is_none());
+    answer.send(()).unwrap();
+    stopping.join().unwrap().unwrap();
+    assert_eq!(begun(), 1);
+    answer.send(()).unwrap();
+    runtime.start().unwrap();
+    until(|| begun() > 1);
+    runtime.stop(PATIENCE).unwrap();
+    let of_it: Vec<_> =
+        host.begins.lock().iter().skip(1).map(|(_, resumed, has_secret)| (*resumed, *has_secret)).collect();
+    assert_eq!(of_it, [(true, true)]);
+}
+
 #[test]
 fn no_deadline_waits_for_a_disk_that_hangs() {
     let Bench { runtime, events, root: _root, .. } = bench(Clock::System, 0);
@@ -418,6 +483,39 @@ fn no_deadline_waits_for_a_disk_that_hangs() {
     drop(hangs);
     runtime.stop(PATIENCE).unwrap();
     assert!(runtime.core.lock().is_saved());
+}
+
+#[test]
+fn a_stop_while_the_disk_hangs_stays_in_force_and_what_was_decided_before_it_is_begun_once_in_each_life() {
+    let Bench { runtime, host, root: _root, .. } = bench(Clock::System, 0);
+    let begins = |from: usize| -> Vec<(bool, bool)> {
+        host.begins.lock().iter().skip(from).map(|(_, resumed, has_secret)| (*resumed, *has_secret)).collect()
+    };
+    runtime.start().unwrap();
+    let server = runtime.server("a").unwrap();
+    runtime.authorize(server, "alice".into(), Secret::copied(b"password").ok()).unwrap();
+    until(|| begins(0).len() == 1);
+    let token = Ok(Secret::copied(b"token").ok());
+    runtime.complete(operation_of(&runtime), Answer { outcome: Outcome::Ok, error: None, token }).unwrap();
+    until(|| runtime.core.lock().access().len() == 1);
+    let hangs = runtime.writing();
+    let call =
+        accepted(&runtime, |request| Command::Deauthorize { server: key_of(&runtime), actor: "alice".into(), request });
+    runtime.core.lock().send(&call);
+    runtime.waker.wake();
+    until(|| runtime.core.lock().engine().view(key_of(&runtime)).unwrap().operation.is_some());
+    // All that is said of it is said, and the writer waits for the disk.
+    until(|| runtime.core.lock().outbox_len() == 0);
+    let Err(error) = runtime.stop(Duration::from_millis(50)) else { panic!("stopped") };
+    assert_eq!((error.code, begins(1)), (abi::VMSF_ERR_TIMEOUT, vec![]));
+    assert!(runtime.start().is_err());
+    drop(hangs);
+    runtime.stop(PATIENCE).unwrap();
+    assert_eq!(begins(1), [(false, true)], "its intent is on disk");
+    runtime.start().unwrap();
+    until(|| begins(2).contains(&(true, true)));
+    runtime.stop(PATIENCE).unwrap();
+    assert_eq!(begins(2), [(true, true)]);
 }
 
 /// A call that is accepted and waits for the disk.

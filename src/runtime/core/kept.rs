@@ -207,11 +207,25 @@ impl Core {
         }
     }
 
+    /// The host is not asked for what waits: it is over, or begins anew with the next start.
+    pub fn forget_begins(&mut self) {
+        self.outbox.retain(|delivery| matches!(delivery, Delivery::Entry(_)));
+        self.unwritten.clear();
+    }
+
+    /// When what failed is tried again. Tokens are written with the state alone.
+    pub(super) fn retries(&self) -> [Option<Mono>; 3] {
+        let tokens = self.tokens_again_at.map(|at| self.write_again_at.map_or(at, |state| at.max(state)));
+        [self.write_again_at, tokens, self.follow_again_at]
+    }
+
     /// Whether there is something for the writer, who is at rest; it is not from now on.
     pub fn hands_over(&mut self, now: Now) -> bool {
+        // Also where nobody is to leave any more: what is due and never done would keep the worker awake.
+        self.follow_again_at.take_if(|at| *at <= now.mono);
         let retried = self.tokens_again_at.is_some_and(|at| at <= now.mono);
         let writes = (retried || !self.is_saved()) && self.may_write(now);
-        let follows = self.follow_again_at.is_none_or(|at| at <= now.mono) && self.gone().next().is_some();
+        let follows = self.follow_again_at.is_none() && self.gone().next().is_some();
         let hands_over = !self.is_writing && !self.is_torn() && (writes || follows);
         self.is_writing |= hands_over;
         hands_over

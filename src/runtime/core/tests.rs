@@ -10,9 +10,9 @@ use serde_json::json;
 use super::{Core, Delivery, Message, Now, Numbers};
 use crate::config::Config;
 use crate::engine::Ran;
-use crate::engine::command::Command;
+use crate::engine::command::{Command, Input};
 use crate::engine::health::EventKind;
-use crate::engine::output::OperationKind;
+use crate::engine::output::{OperationKind, Outcome};
 use crate::runtime::inbox::Posted;
 use crate::runtime::life_signs::{Slot, Slots};
 use crate::runtime::servers::{Performs, Servers, policy};
@@ -89,6 +89,62 @@ fn nothing_is_asked_of_the_file_worker_about_a_server_that_is_gone() {
     assert_eq!(asked(&core), ["a", "b"], "to tidy up");
     core.configure(&["a", "c"], hour(12));
     assert_eq!(asked(&core), ["a", "c"]);
+}
+
+#[test]
+fn the_host_is_not_asked_for_what_it_has_answered_meanwhile() {
+    let mut core = core(&["a"]);
+    core.save(hour(12));
+    core.start(hour(12));
+    let (server, actor) = (core.servers().by_id("a").unwrap().mailbox.key(), "alice");
+    let call = |core: &mut Core, command| {
+        let Ok((call, _)) = core.accept(command, None) else { panic!("refused") };
+        core.send(&call);
+        core.turn(hour(12));
+        (1..99).find(|op| core.engine().operation(*op).is_some())
+    };
+    let answer = |op| Command::Complete { op, outcome: Outcome::Ok, error: None };
+    call(&mut core, Command::Cluster { joined: true, actor: actor.into(), request: 90 });
+    let op = call(&mut core, Command::Authorize { server, actor: actor.into(), request: 91 }).unwrap();
+    assert_eq!(call(&mut core, answer(op)), None);
+    let op = call(&mut core, Command::Backup { server, actor: actor.into(), request: 92 }).unwrap();
+    core.feed(Input::Prepared { op, result: Ok("/b/a/new".into()) }, hour(12));
+    let all = std::iter::from_fn(|| core.pop());
+    let Some(Delivery::Begin(operation, named, _)) =
+        all.filter(|delivery| matches!(delivery, Delivery::Begin(..))).last()
+    else {
+        panic!("no backup is begun")
+    };
+    assert_eq!(operation.id, op);
+    // A host that knows it from the life before may answer at once.
+    assert_eq!(call(&mut core, answer(op)), Some(op), "it is being published");
+    assert!(core.secret_of(&operation, named.as_ref()).is_none());
+}
+
+#[test]
+fn the_worker_rests_while_there_is_nothing_that_the_writer_could_try_again() {
+    let second = |n: u64| Now { mono: hour(12).mono + Span(n * SECOND_NS), ..hour(12) };
+    let resting = |prepare: fn(&mut Core, Now, Now)| {
+        let mut core = core(&["a"]);
+        core.has_worker();
+        core.start(second(0));
+        core.turn(second(0));
+        core.save(second(0));
+        prepare(&mut core, second(0), second(5));
+        core.turn(second(11));
+        assert!(!core.hands_over(second(11)));
+        core.next_wake(second(11)).is_none_or(|at| at > second(11).mono)
+    };
+    // Who was to leave was named by a configuration again, or is taken over again.
+    assert!(resting(|core, then, _| core.follows_later(then)), "nobody is to leave any more");
+    assert!(
+        resting(|core, then, later| {
+            core.tokens_wait(then);
+            core.has_changed();
+            core.was_not_saved(later);
+        }),
+        "the disk has failed since"
+    );
 }
 
 #[test]
