@@ -215,7 +215,7 @@ fn ci_runs_the_two_commands_of_the_readme() {
 
 #[test]
 fn every_file_that_the_documents_name_is_there() {
-    for document in ["README.md", "examples/README.md", "include/README.md", "tests/README.md"] {
+    for document in ["README.md", "examples/README.md", "include/README.md", "tests/README.md", "benches/README.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         let folder = root().join(document).parent().unwrap().to_owned();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

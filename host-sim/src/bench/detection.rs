@@ -66,6 +66,8 @@ pub fn rows(plugin: &Arc<Plugin>, quick: bool) -> Result<Vec<Row>> {
             Bound::Times(times),
         ));
     }
+    let what = format!("failure told after its deadline, idle, max of {}", idle.plugin.len());
+    rows.push(row(&what, quantile(&mut idle.plugin, 1.0), Some(quantile(&mut idle.bare, 1.0)), Bound::Told));
     let ending = AtomicBool::new(false);
     let mut busy = std::thread::scope(|scope| {
         for _ in 0..HOGS {

@@ -57,6 +57,8 @@ pub enum Bound {
     Times(f64),
     /// So much at most.
     AtMost(f64),
+    /// Nothing: it is told.
+    Told,
 }
 
 /// One line of the table.
@@ -83,6 +85,7 @@ impl Row {
         match self.bound {
             Bound::Times(times) => self.ratio().is_some_and(|ratio| ratio <= times),
             Bound::AtMost(most) => self.value <= most,
+            Bound::Told => true,
         }
     }
 
@@ -94,8 +97,13 @@ impl Row {
         let bound = match self.bound {
             Bound::Times(times) => format!("{times} ×"),
             Bound::AtMost(most) => with_unit(most),
+            Bound::Told => String::new(),
         };
-        let verdict = if self.is_met() { "met" } else { "MISSED" };
+        let verdict = match self.bound {
+            Bound::Told => "",
+            _ if self.is_met() => "met",
+            _ => "MISSED",
+        };
         format!("{:<58} {:>11} {floor:>11} {ratio:>8} {bound:>9}  {verdict}", self.what, with_unit(self.value))
     }
 
@@ -103,6 +111,7 @@ impl Row {
         let (times, most) = match self.bound {
             Bound::Times(times) => (Some(times), None),
             Bound::AtMost(most) => (None, Some(most)),
+            Bound::Told => (None, None),
         };
         json!({
             "what": self.what, "unit": self.unit, "value": self.value, "floor": self.floor, "ratio": self.ratio(),
@@ -165,6 +174,8 @@ mod tests {
         assert!(!row(21.0, Some(10.0), Bound::Times(2.0)).is_met());
         assert!(!row(1.0, None, Bound::Times(2.0)).is_met(), "nothing to compare it with");
         assert!(row(3.0, None, Bound::AtMost(3.0)).is_met() && !row(3.1, None, Bound::AtMost(3.0)).is_met());
+        let unbound = row(21.0, Some(10.0), Bound::Told);
+        assert!(unbound.is_met() && !unbound.text().contains("met") && unbound.text().contains("2.10 ×"));
         let text = row(21.0, Some(10.0), Bound::Times(2.0)).text();
         assert!(text.contains("21 ns") && text.contains("2.10 ×") && text.ends_with("MISSED"), "{text}");
     }
