@@ -32,7 +32,7 @@ fn rust_files(folders: &[&str]) -> Vec<(String, String)> {
 }
 
 fn all() -> Vec<(String, String)> {
-    rust_files(&["src", "include/rust/src", "host-sim", "tests"])
+    rust_files(&["src", "include/rust/src", "host-sim", "tests", "benches"])
 }
 
 fn is_test(name: &str) -> bool {

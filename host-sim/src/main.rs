@@ -36,6 +36,10 @@ enum Command {
     /// One check
     #[command(hide = true)]
     CheckOne(host_sim::check::child::ChildArgs),
+    /// What the benchmark measures in a process of its own
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    BenchPart(host_sim::bench::part::PartArgs),
     /// One life of the storm
     #[command(hide = true)]
     StormHost(host_sim::storm::LifeArgs),
@@ -159,6 +163,8 @@ fn main() -> ExitCode {
         #[cfg(not(target_os = "linux"))]
         Command::Bench(_) => elsewhere("bench", "reads processor times and wake-ups from /proc"),
         Command::Package(args) => host_sim::package::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::BenchPart(args) => host_sim::bench::part::run(&args),
         Command::Storm(args) => host_sim::storm::run(&args),
         Command::Check(CheckArgs { host: Some(trace), killed, library }) => {
             contract::run(&contract::Options { trace, json: library.json, killed })

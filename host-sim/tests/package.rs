@@ -224,7 +224,9 @@ fn a_cmake_project_finds_header_and_plugin_wherever_the_archive_lies() {
         let output = succeed(&mut Command::new(project.path().join("build/my_host")));
         assert_eq!(text(&output.stdout), greeting(), "in {place}");
         // Shipped beside the host, by the guide's other line.
-        succeed(Command::new("cmake").args(["--install", "build", "--prefix", "build/out"]).current_dir(project.path()));
+        succeed(
+            Command::new("cmake").args(["--install", "build", "--prefix", "build/out"]).current_dir(project.path()),
+        );
         let beside = fs::read(project.path().join("build/out/plugins/libvms_failover.so")).unwrap();
         assert!(beside == fs::read(top.join(PLUGIN)).unwrap(), "in {place}");
     }

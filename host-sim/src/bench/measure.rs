@@ -1,6 +1,8 @@
 //! What all rows count with: the clock, medians, and what the system says of a thread.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -43,6 +45,26 @@ pub fn used_by(thread: &str) -> Result<Used> {
         return Ok(Used { cpu: Duration::from_nanos(ran), wake_ups });
     }
     anyhow::bail!("no thread '{thread}' in this process")
+}
+
+/// A figure of this process as the system tells it, such as `Threads` or, in kB, `VmRSS`.
+pub fn status_of_process(key: &str) -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.with_context(|| format!("no {key} in /proc/self/status"))
+}
+
+/// Writes a file of so many bytes so that it outlives a power loss, in the place of an older one: a write, a sync, a rename, a sync of the folder. In ms.
+pub fn durable_write(folder: &Path, bytes: usize) -> Result<f64> {
+    let (text, fresh, file) = (vec![b'x'; bytes], folder.join("floor.tmp"), folder.join("floor"));
+    let began = now_ns();
+    let mut written = File::create(&fresh)?;
+    written.write_all(&text)?;
+    written.sync_all()?;
+    fs::rename(&fresh, &file)?;
+    File::open(folder)?.sync_all()?;
+    Ok((now_ns() - began) as f64 / 1e6)
 }
 
 #[cfg(test)]

@@ -1,23 +1,40 @@
 //! The benchmark: what the plugin costs its host, on the built library through the C ABI, each figure beside its floor, which is measured in the
 //! same run.
 //!
-//! Figures move from machine to machine; the ratios hold. `rig` is an instance with servers, `measure` what all rows count with; one file for each
-//! group of rows. Judges nothing by a time limit: a row says what was measured, what it is bound to, and whether that is met.
+//! Figures move from machine to machine; the ratios hold. `rig` is an instance with servers, `measure` what all rows count with, `row` a line of
+//! the table, `picture` the drawing; `part` is what takes a process of its own; one file for each group of rows. Judges nothing by a time limit: a row
+//! says what was measured, what it is bound to, and whether that is met.
 
+mod cost;
+mod decision;
 mod detection;
 mod idle;
+mod instructions;
 mod keep_alive;
+mod lives;
 mod many;
 mod measure;
+mod notifier;
+pub mod part;
+mod picture;
+mod progress;
 mod rig;
+mod row;
+mod scale;
+mod simulated;
 
-use std::io::{self, IsTerminal, Write};
+use std::cell::RefCell;
+use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use self::picture::Picture;
+use self::progress::Progress;
+use self::row::{Bound, Row};
 pub use crate::commands::{BAD, MISSED, OK};
 use crate::plugin::{self, Plugin};
 
@@ -27,9 +44,10 @@ use crate::plugin::{self, Plugin};
 Examples:
   host-sim bench --quick
   host-sim bench --only keep-alives
-  host-sim bench --json > bench.json
+  host-sim bench --json --svg bench.svg > bench.json
 
-Build it with --release: a debug build says little. A row that is missed on a busy machine is worth a second run.
+Build it with --release: a debug build says little. A row that is missed on a busy machine is worth a second run. State is
+written below $TMPDIR, which should be on the disk that counts.
 
 Exit status:
   0  every bound is met
@@ -45,78 +63,26 @@ pub struct BenchArgs {
     /// Print the rows as JSON
     #[arg(long)]
     pub json: bool,
+    /// Draw what was measured: how late failures are told, and costs against the number of servers
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
     /// The plugin library [default: $VMSF_LIBRARY, else near this program]
     #[arg(long = "library", value_name = "PATH")]
     pub plugin: Option<PathBuf>,
 }
 
-/// What a figure is bound to.
-#[derive(Debug, Clone, Copy)]
-pub enum Bound {
-    /// So many times its floor at most.
-    Times(f64),
-    /// So much at most.
-    AtMost(f64),
-    /// Nothing: it is told.
-    Told,
+/// What all groups are given.
+struct Bench {
+    plugin: Arc<Plugin>,
+    quick: bool,
+    progress: Progress,
+    picture: RefCell<Picture>,
 }
 
-/// One line of the table.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// What was measured.
-    pub what: String,
-    /// `ns`, `µs`, `ms`, `%` or `/s`.
-    pub unit: &'static str,
-    /// What it came to.
-    pub value: f64,
-    /// What it cannot be less than, on this machine.
-    pub floor: Option<f64>,
-    /// What it is bound to.
-    pub bound: Bound,
-}
-
-impl Row {
-    fn ratio(&self) -> Option<f64> {
-        self.floor.map(|floor| self.value / floor)
-    }
-
-    fn is_met(&self) -> bool {
-        match self.bound {
-            Bound::Times(times) => self.ratio().is_some_and(|ratio| ratio <= times),
-            Bound::AtMost(most) => self.value <= most,
-            Bound::Told => true,
-        }
-    }
-
-    fn text(&self) -> String {
-        let number = |value: f64| if value.abs() < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") };
-        let with_unit = |value: f64| format!("{} {}", number(value), self.unit);
-        let floor = self.floor.map_or_else(String::new, with_unit);
-        let ratio = self.ratio().map_or_else(String::new, |ratio| format!("{ratio:.2} ×"));
-        let bound = match self.bound {
-            Bound::Times(times) => format!("{times} ×"),
-            Bound::AtMost(most) => with_unit(most),
-            Bound::Told => String::new(),
-        };
-        let verdict = match self.bound {
-            Bound::Told => "",
-            _ if self.is_met() => "met",
-            _ => "MISSED",
-        };
-        format!("{:<58} {:>11} {floor:>11} {ratio:>8} {bound:>9}  {verdict}", self.what, with_unit(self.value))
-    }
-
-    fn json(&self) -> Value {
-        let (times, most) = match self.bound {
-            Bound::Times(times) => (Some(times), None),
-            Bound::AtMost(most) => (None, Some(most)),
-            Bound::Told => (None, None),
-        };
-        json!({
-            "what": self.what, "unit": self.unit, "value": self.value, "floor": self.floor, "ratio": self.ratio(),
-            "at_most_times_the_floor": times, "at_most": most, "met": self.is_met(),
-        })
+impl Bench {
+    /// One of the two, as it was asked for.
+    fn either<T>(&self, quick: T, full: T) -> T {
+        if self.quick { quick } else { full }
     }
 }
 
@@ -133,27 +99,40 @@ pub fn run(args: &BenchArgs) -> u8 {
 }
 
 /// Measures one group of rows.
-type Group = fn(&Arc<Plugin>, bool) -> Result<Vec<Row>>;
+type Group = fn(&Bench) -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Group); 4] =
-    [("keep-alives", keep_alive::rows), ("detection", detection::rows), ("idle", idle::rows), ("many", many::rows)];
+const GROUPS: [(&str, Group); 10] = [
+    ("keep-alives", keep_alive::rows),
+    ("instructions", instructions::rows),
+    ("detection", detection::rows),
+    ("decision", decision::rows),
+    ("idle", idle::rows),
+    ("many", many::rows),
+    ("start-stop", lives::rows),
+    ("virtual-time", simulated::rows),
+    ("cost", cost::rows),
+    ("million", scale::rows),
+];
 
 fn bench(args: &BenchArgs) -> Result<u8> {
     let plugin = Plugin::load(&plugin::find(args.plugin.as_deref())?)?;
-    let (mut rows, shows_progress) = (Vec::new(), io::stderr().is_terminal());
+    let bench = Bench { plugin, quick: args.quick, progress: Progress::new(), picture: RefCell::default() };
+    let mut rows = Vec::new();
     if !args.json {
-        let head = ["measured", "floor", "ratio", "bound"];
-        writeln!(io::stdout(), "{:<58} {:>11} {:>11} {:>8} {:>9}", "", head[0], head[1], head[2], head[3])?;
+        writeln!(io::stdout(), "{}", Row::head())?;
     }
     for (name, group) in GROUPS.iter().filter(|(name, _)| args.only.as_deref().is_none_or(|only| only == *name)) {
-        if shows_progress {
-            write!(io::stderr(), "measuring: {name} …\r")?;
-        }
-        let measured = group(&plugin, args.quick).with_context(|| format!("cannot measure '{name}'"))?;
+        let measured = group(&bench);
+        bench.progress.clear();
+        let measured = measured.with_context(|| format!("cannot measure '{name}'"))?;
         if !args.json {
             measured.iter().try_for_each(|row| writeln!(io::stdout(), "{}", row.text()))?;
         }
         rows.extend(measured);
+    }
+    if let Some(file) = &args.svg {
+        let text = bench.picture.borrow().svg(bench.plugin.info())?;
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let met = rows.iter().all(Row::is_met);
     if args.json {
@@ -161,22 +140,4 @@ fn bench(args: &BenchArgs) -> Result<u8> {
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&json!({ "quick": args.quick, "rows": rows }))?)?;
     }
     Ok(if met { OK } else { MISSED })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_is_met_by_its_ratio_or_by_its_value() {
-        let row = |value, floor, bound| Row { what: "x".into(), unit: "ns", value, floor, bound };
-        assert!(row(20.0, Some(10.0), Bound::Times(2.0)).is_met());
-        assert!(!row(21.0, Some(10.0), Bound::Times(2.0)).is_met());
-        assert!(!row(1.0, None, Bound::Times(2.0)).is_met(), "nothing to compare it with");
-        assert!(row(3.0, None, Bound::AtMost(3.0)).is_met() && !row(3.1, None, Bound::AtMost(3.0)).is_met());
-        let unbound = row(21.0, Some(10.0), Bound::Told);
-        assert!(unbound.is_met() && !unbound.text().contains("met") && unbound.text().contains("2.10 ×"));
-        let text = row(21.0, Some(10.0), Bound::Times(2.0)).text();
-        assert!(text.contains("21 ns") && text.contains("2.10 ×") && text.ends_with("MISSED"), "{text}");
-    }
 }

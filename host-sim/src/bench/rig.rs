@@ -1,5 +1,6 @@
 //! An instance in worker mode with so many servers, in a folder of its own.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,10 +28,25 @@ pub struct Change {
     pub json: String,
 }
 
+/// Work that the host is asked for.
+pub struct Begun {
+    /// What it is.
+    pub operation: Operation,
+    /// When the callback was entered, in ns.
+    pub entered_ns: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    alive: AtomicUsize,
+    changes: AtomicUsize,
+}
+
 /// A host that looks at the clock when it is called, and does nothing else.
 struct Watch {
     changes: Mutex<Sender<Change>>,
-    alive: Arc<AtomicUsize>,
+    begun: Mutex<Sender<Begun>>,
+    counts: Arc<Counts>,
 }
 
 impl Host for Watch {
@@ -40,45 +56,59 @@ impl Host for Watch {
             return;
         }
         if event.json.contains("\"to\":\"keep_alive\"") {
-            self.alive.fetch_add(1, Ordering::Release);
+            self.counts.alive.fetch_add(1, Ordering::Release);
             return;
         }
         let change = Change { server: event.server, entered_ns, json: event.json };
         // Whoever measured may be through.
         let _ = self.changes.lock().unwrap_or_else(PoisonError::into_inner).send(change);
+        self.counts.changes.fetch_add(1, Ordering::Release);
     }
 
-    fn begin(&self, _: Operation) {}
+    fn begin(&self, operation: Operation) {
+        let begun = Begun { operation, entered_ns: now_ns() };
+        let _ = self.begun.lock().unwrap_or_else(PoisonError::into_inner).send(begun);
+    }
 }
 
 /// The instance, its servers, and what its host saw. Ends with this.
 pub struct Rig {
     /// What any thread may call.
     pub caller: Caller,
-    /// Changes of health but those to `keep_alive`, in order.
-    pub changes: Receiver<Change>,
     /// By place in the configuration.
     pub servers: Vec<u64>,
-    alive: Arc<AtomicUsize>,
+    /// Changes of health but those to `keep_alive`, in order.
+    changes: Receiver<Change>,
+    begun: Receiver<Begun>,
+    counts: Arc<Counts>,
     // In this order: the instance uses the folder.
-    _instance: Instance,
-    _folder: TempDir,
+    instance: Instance,
+    folder: TempDir,
+}
+
+/// A configuration with so many servers, all else by default.
+pub fn config(folder: &Path, servers: usize) -> Value {
+    let server = |n: usize| json!({ "id": format!("s{n}"), "host": format!("s{n}.example") });
+    json!({
+        "schema": 1, "backup_directory": folder.join("backups"), "store_path": folder.join("video"),
+        "daily_backup": false, "monitored_servers": (0..servers).map(server).collect::<Vec<Value>>(),
+    })
 }
 
 impl Rig {
     /// Starts an instance with so many servers, none of which was ever seen.
     pub fn start(plugin: &Arc<Plugin>, servers: usize) -> Result<Rig> {
+        Rig::start_as(plugin, servers, Mode::Worker, "none")
+    }
+
+    /// The same, driven by whom, and as durable as said.
+    pub fn start_as(plugin: &Arc<Plugin>, servers: usize, mode: Mode, durability: &str) -> Result<Rig> {
         let folder = tempfile::Builder::new().prefix("vms-failover-bench-").tempdir()?;
-        let server = |n: usize| json!({ "id": format!("s{n}"), "host": format!("s{n}.example") });
-        let config = json!({
-            "schema": 1, "backup_directory": folder.path().join("backups"), "store_path": folder.path().join("video"),
-            "daily_backup": false, "monitored_servers": (0..servers).map(server).collect::<Vec<Value>>(),
-        });
-        let mut options = CreateOptions::new(folder.path().join("state"), Some(config));
-        options.durability = Some("none".into());
-        let ((sender, changes), alive) = (channel(), Arc::new(AtomicUsize::new(0)));
-        let watch = Watch { changes: Mutex::new(sender), alive: Arc::clone(&alive) };
-        let instance = Instance::create(plugin, Mode::Worker, &options, Box::new(watch))?;
+        let mut options = CreateOptions::new(folder.path().join("state"), Some(config(folder.path(), servers)));
+        options.durability = Some(durability.into());
+        let ((sender, changes), (begins, begun), counts) = (channel(), channel(), Arc::new(Counts::default()));
+        let watch = Watch { changes: Mutex::new(sender), begun: Mutex::new(begins), counts: Arc::clone(&counts) };
+        let instance = Instance::create(plugin, mode, &options, Box::new(watch))?;
         instance.start()?;
         let caller = instance.caller();
         let mut handles = Vec::with_capacity(servers);
@@ -88,7 +118,32 @@ impl Rig {
         if handles.len() != servers {
             bail!("the plugin has {} servers and was given {servers}", handles.len());
         }
-        Ok(Rig { caller, changes, servers: handles, alive, _instance: instance, _folder: folder })
+        Ok(Rig { caller, servers: handles, changes, begun, counts, instance, folder })
+    }
+
+    /// The folder of all its files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Moves the time of one that is driven; gives when to do that again at the latest.
+    pub fn poll(&self, now_ns: u64, utc_ms: i64) -> Result<u64> {
+        Ok(self.instance.poll(now_ns, utc_ms)?)
+    }
+
+    /// How many were told to keep alive so far.
+    pub fn alive(&self) -> usize {
+        self.counts.alive.load(Ordering::Acquire)
+    }
+
+    /// How many other changes of health were told so far.
+    pub fn changed(&self) -> usize {
+        self.counts.changes.load(Ordering::Acquire)
+    }
+
+    /// Waits for so many changes of health, and tells how far it is.
+    pub fn wait_for_changes(&self, count: usize, told: impl Fn(usize)) -> Result<()> {
+        wait_until("changes of health", count, || self.changed(), told)
     }
 
     /// Reports a first keep-alive of each server, stamped by its place, and waits until all are known to keep alive.
@@ -96,14 +151,7 @@ impl Rig {
         for (place, server) in self.servers.iter().enumerate() {
             self.keep_alive(*server, stamp(place))?;
         }
-        let until = Instant::now() + PATIENCE;
-        while self.alive.load(Ordering::Acquire) < self.servers.len() {
-            if Instant::now() > until {
-                bail!("only {} of {} servers keep alive", self.alive.load(Ordering::Acquire), self.servers.len());
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
+        wait_until("servers that keep alive", self.servers.len(), || self.alive(), |_| ())
     }
 
     /// Reports one keep-alive.
@@ -114,5 +162,31 @@ impl Rig {
     /// The next change of health.
     pub fn change(&self) -> Result<Change> {
         self.changes.recv_timeout(PATIENCE).context("no change of health came")
+    }
+
+    /// The next thing that the host is asked for.
+    pub fn begun(&self) -> Result<Begun> {
+        self.begun.recv_timeout(PATIENCE).context("the host was asked for nothing")
+    }
+
+    /// Answers that it is done.
+    pub fn done(&self, operation: &Operation, secret: &[u8]) -> Result<()> {
+        Ok(self.caller.complete(operation.id, abi::VMSF_OUTCOME_OK, "", secret)?)
+    }
+}
+
+/// Waits until there are so many, and tells how many there are.
+fn wait_until(what: &str, count: usize, so_many: impl Fn() -> usize, told: impl Fn(usize)) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let there = so_many();
+        if there >= count {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            bail!("only {there} of {count} {what}");
+        }
+        told(there);
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
