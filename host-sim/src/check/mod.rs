@@ -211,7 +211,7 @@ mod tests {
                 "{}",
                 check.name
             );
-            assert!(check.why.ends_with('.') || check.why.ends_with(')'), "{}: {}", check.name, check.why);
+            assert!(check.why.ends_with(['.', ')', '"']), "{}: {}", check.name, check.why);
             assert!(check.why.len() > 60 && check.cure.len() > 20 && check.cure.ends_with('.'), "{}", check.name);
             assert!((20..=120).contains(&check.limit_s), "{}", check.name);
         }
