@@ -26,7 +26,7 @@ enum Command {
     Run(RunArgs),
     Random(RandomArgs),
     Storm(host_sim::storm::StormArgs),
-    Check(CheckArgs),
+    Check(AnyCheckArgs),
     #[cfg(target_os = "linux")]
     Bench(host_sim::bench::BenchArgs),
     /// Not on this system: what the plugin costs its host
@@ -94,7 +94,7 @@ Exit status of a host:
   0  no rule that MUST be kept was broken; advice (SHOULD) may be given
   1  a rule that MUST be kept was broken
   2  the command line is bad, or the trace cannot be read")]
-struct CheckArgs {
+struct AnyCheckArgs {
     #[command(flatten)]
     library: host_sim::check::CheckArgs,
     /// Judge a host instead, by this trace: what the plugin wrote where VMSF_TRACE=PATH was set
@@ -166,10 +166,10 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::BenchPart(args) => host_sim::bench::part::run(&args),
         Command::Storm(args) => host_sim::storm::run(&args),
-        Command::Check(CheckArgs { host: Some(trace), killed, library }) => {
+        Command::Check(AnyCheckArgs { host: Some(trace), killed, library }) => {
             contract::run(&contract::Options { trace, json: library.json, killed })
         }
-        Command::Check(CheckArgs { library, .. }) => host_sim::check::run(&library),
+        Command::Check(AnyCheckArgs { library, .. }) => host_sim::check::run(&library),
         Command::CheckOne(args) => host_sim::check::run_one(&args),
         Command::StormHost(args) => host_sim::storm::host::run(&args),
         Command::ScenarioHost(args) => host_sim::lives::host::run(&args),
