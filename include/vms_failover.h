@@ -65,17 +65,19 @@
  *     operations: in files of the state directory (tokens.a.json, tokens.b.json), in clear, for their owner alone, or
  *     by a host that offers a safer place, the extension VMSF_EXT_SECRETS, and then in no file of the plugin. What is
  *     the host's own, what it passed in and what it copied in a callback, the host MUST wipe itself.
- * 11. Time. In worker mode all instants are the raw CLOCK_MONOTONIC in ns, so that a host may stamp with its own
- *     reading; now_ns gives it. With VMSF_HOST_DRIVES the plugin has no thread and only `poll` moves time: at least 1,
- *     never back (an earlier one counts as the last). Unstamped calls use the last poll's time; calls take effect in
- *     the next `poll`, at its now_ns, to which later stamps are cut. Stamps in the past are honoured in both modes.
+ * 11. Time. In worker mode all instants are the raw CLOCK_MONOTONIC in ns, on Windows QueryPerformanceCounter in ns,
+ *     rounded down, so that a host may stamp with its own reading; now_ns gives it. With VMSF_HOST_DRIVES the plugin
+ *     has no thread and only `poll` moves time: at least 1, never back (an earlier one counts as the last). Unstamped
+ *     calls use the last poll's time; calls take effect in the next `poll`, at its now_ns, to which later stamps are
+ *     cut. Stamps in the past are honoured in both modes.
  *     `*next_ns` is the earliest instant with work: at or before now_ns = poll again at once, VMSF_NEVER = none; it
  *     may be too early, never too late.
  * 12. Life signs are never lost. Each server has its own list of 8 transitions; when it is full the newest stamp is
  *     kept, VMSF_ERR_BUSY returned, an entry `events_lost` written, and this server does not fail before that stamp +
  *     normal_shutdown_s.
  * 13. Unloading. `stop` joins the threads; after `destroy` no thread, pointer or callback is left, and dlclose is
- *     allowed; the image stays mapped all the same (VMSF_PLUGIN_RESIDENT). The host MUST stop before exit or before
+ *     allowed, or FreeLibrary; the image stays mapped all the same (VMSF_PLUGIN_RESIDENT), on Windows from the first
+ *     `create` on, so an upgrade in the same process needs another file name. The host MUST stop before exit or before
  *     `ctx` dies; killing the process is always safe. Never call in from a static destructor, atexit, a signal handler
  *     or a fork child.
  * 14. Limits: configuration 256 MiB, edit 1 MiB, any other JSON 64 KiB in or out (config, log and the status of all
@@ -83,7 +85,8 @@
  *     unbounded memory. At most 20 non-alarm entries a server a minute, then one `suppressed` with the count (health
  *     and takeover changes are never suppressed). More than 1,000 changes in one instant are an event each; in the
  *     log on disk they are a few entries `mass`, which list the servers.
- * 15. Files. Paths are absolute and UTF-8.
+ * 15. Files. Paths are absolute and UTF-8; on Windows with a drive or share, and with either separator. A file of the
+ *     plugin that somebody has open there, so that it cannot be replaced, is tried again for 2 s.
  *
  * JSON. Unknown keys from the host are VMSF_ERR_JSON in calls and faults in configurations; the host MUST ignore keys
  * it does not know. A key marked ? may be absent. For programs the same is said in include/schema/: config.json,

@@ -278,7 +278,8 @@ fn cmake_refuses_another_version_a_torn_package_and_linking_the_plugin() {
         let (is_found, said) = project(asked, "");
         assert!(!is_found && said.contains(&format!("version: {VERSION}")), "{asked}: {said}");
     }
-    let (is_linked, said) = project("", "add_executable(p main.cpp)\ntarget_link_libraries(p vms_failover::plugin)\n");
+    let (is_linked, said) =
+        project("", concat!("add_executable(p main.cpp)\ntarget_link_libraries(p vms_failover", "::plugin)\n"));
     assert!(!is_linked && said.contains("loaded_at_run_time_never_linked"), "{said}");
     fs::remove_file(top.join(PLUGIN)).unwrap();
     let (is_found, said) = project("", "");

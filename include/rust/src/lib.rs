@@ -62,9 +62,10 @@
 //!     by a host that offers a safer place, the extension VMSF_EXT_SECRETS, and then in no file of the plugin. What is
 //!     the host's own, what it passed in and what it copied in a callback, the host MUST wipe itself.
 //! 11. Time. In worker mode all instants are the raw CLOCK_MONOTONIC in ns, on Windows QueryPerformanceCounter in ns,
-//!     rounded down, so that a host may stamp with its own reading; now_ns gives it. With VMSF_HOST_DRIVES the plugin has no thread and only `poll` moves time: at least 1,
-//!     never back (an earlier one counts as the last). Unstamped calls use the last poll's time; calls take effect in
-//!     the next `poll`, at its now_ns, to which later stamps are cut. Stamps in the past are honoured in both modes.
+//!     rounded down, so that a host may stamp with its own reading; now_ns gives it. With VMSF_HOST_DRIVES the plugin
+//!     has no thread and only `poll` moves time: at least 1, never back (an earlier one counts as the last). Unstamped
+//!     calls use the last poll's time; calls take effect in the next `poll`, at its now_ns, to which later stamps are
+//!     cut. Stamps in the past are honoured in both modes.
 //!     `*next_ns` is the earliest instant with work: at or before now_ns = poll again at once, VMSF_NEVER = none; it
 //!     may be too early, never too late.
 //! 12. Life signs are never lost. Each server has its own list of 8 transitions; when it is full the newest stamp is
