@@ -44,6 +44,12 @@ fn the_commands_of_host_sim_work_or_say_that_they_are_not_there() {
     }
 }
 
+#[test]
+fn the_plugin_passes_every_check_of_the_validator_on_windows() {
+    let Some(windows) = Windows::get() else { return };
+    native::succeed(windows.host_sim().arg("check"));
+}
+
 /// That the expected lines are all lines of a trace, the scenarios' own test proves.
 #[test]
 fn every_scenario_passes_on_windows_with_exactly_its_lines() {
@@ -103,12 +109,14 @@ fn member(line: &str) -> &str {
 }
 
 #[test]
-fn the_dll_exports_the_entry_symbol_alone_and_needs_nothing_that_windows_lacks() {
+fn the_dll_exports_what_the_library_of_linux_does_and_needs_nothing_that_windows_lacks() {
     let Some(windows) = Windows::get() else { return };
     let bytes = std::fs::read(windows.library()).expect("the DLL");
     let file = object::File::parse(&*bytes).expect("it is an object file");
-    let exports: Vec<_> = file.exports().expect("exports").iter().map(|export| native::text(export.name())).collect();
-    assert_eq!(exports, [vms_failover_abi::VMSF_ENTRY_SYMBOL]);
+    let mut exports: Vec<_> =
+        file.exports().expect("exports").iter().map(|export| native::text(export.name())).collect();
+    exports.sort();
+    assert_eq!(exports, [vms_failover_abi::checked::LOADER_SYMBOL, vms_failover_abi::VMSF_ENTRY_SYMBOL]);
     let of_windows = ["kernel32", "ntdll", "msvcrt", "advapi32", "ws2_32", "userenv", "bcrypt"];
     let imports = file.imports().expect("imports");
     assert!(!imports.is_empty());

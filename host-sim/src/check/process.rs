@@ -60,7 +60,7 @@ pub fn memory_kib() -> Option<u64> {
 /// Each thread of this process with the mask of the signals that it blocks, in hexadecimal.
 #[must_use]
 pub fn blocked_signals() -> Option<Vec<(String, String)>> {
-    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    let tasks = listed("/proc/self/task", |path| std::fs::read_dir(path))?;
     let tasks = tasks.filter_map(|task| {
         let task = task.ok()?;
         let mask = status_of(&format!("{}/status", task.path().display()), "SigBlk:")?;
@@ -70,11 +70,16 @@ pub fn blocked_signals() -> Option<Vec<(String, String)>> {
 }
 
 fn entries(of: &str) -> Option<usize> {
-    Some(std::fs::read_dir(of).ok()?.count())
+    Some(listed(of, |path| std::fs::read_dir(path))?.count())
+}
+
+/// Reads a list of the system. Under wine there is a `/proc`, too: of the wrong system.
+fn listed<T>(path: &str, read: impl Fn(&str) -> std::io::Result<T>) -> Option<T> {
+    if cfg!(target_os = "linux") { read(path).ok() } else { None }
 }
 
 fn status_of(file: &str, key: &str) -> Option<String> {
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = listed(file, |path| std::fs::read_to_string(path))?;
     text.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.trim().to_owned())
 }
 
