@@ -26,7 +26,7 @@ const TABLE: &str = "third-party.txt";
 /// One has no text; the error names it and says what to do.
 pub fn add(tree: &mut Tree, folder: &str, metadata: &Metadata, toolchain: &Toolchain) -> Result<()> {
     let mut table = String::from(
-        "What is in the library beside its own code, and under which licences. The texts lie in third-party.\n\n",
+        "What is in the library beside its own code, and under which licences. The texts lie in third-party, the\nsources, which are used unchanged, at the addresses.\n\n",
     );
     for package in linked(metadata, toolchain)? {
         let name = format!("{}-{}", package.name, package.version);
@@ -34,8 +34,7 @@ pub fn add(tree: &mut Tree, folder: &str, metadata: &Metadata, toolchain: &Toolc
             tree.add(format!("{folder}/third-party/{name}/{file}"), text)?;
         }
         let licence = package.license.as_deref().unwrap_or("see its text");
-        let from = package.repository.as_deref().unwrap_or("https://crates.io");
-        writeln!(table, "{name}: {licence}\n    {from}")?;
+        writeln!(table, "{name}: {licence}\n    https://crates.io/crates/{}/{}", package.name, package.version)?;
     }
     let name = format!("rust-std-{}", toolchain.release);
     for (file, text) in of_the_standard_library(toolchain)? {

@@ -41,11 +41,14 @@ const DOC: &str = "share/doc/vms_failover";
 const LICENCES: &str = "share/licenses/vms_failover";
 const SCHEMAS: &str = "share/vms_failover/schema";
 
-/// Folders of the repository whose files go along, and where to.
-const FOLDERS: [(&str, &str); 3] = [
+/// Folders of the repository whose files go along, and where to. Not the example in Rust, which is a crate of the workspace.
+const FOLDERS: [(&str, &str); 6] = [
     ("include/schema", SCHEMAS),
     ("examples/c", "share/doc/vms_failover/examples/c"),
     ("examples/config", "share/doc/vms_failover/examples/config"),
+    ("examples/cpp", "share/doc/vms_failover/examples/cpp"),
+    ("examples/csharp", "share/doc/vms_failover/examples/csharp"),
+    ("examples/python", "share/doc/vms_failover/examples/python"),
 ];
 /// Single files that do, beside the headers.
 const FILES: [(&str, &str); 3] = [("include/abi.txt", DOC), ("LICENSE-MIT", LICENCES), ("LICENSE-APACHE", LICENCES)];
