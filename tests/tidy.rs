@@ -227,6 +227,17 @@ fn every_file_that_the_documents_name_is_there() {
     }
 }
 
+#[test]
+fn no_document_holds_what_a_merge_has_left() {
+    for document in ["README.md", "examples/README.md", "include/README.md", "tests/README.md", ".ci/run"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let is_mark = line == "=======" || line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
+            assert!(!is_mark, "{document}:{}: two versions stand here, choose one", number + 1);
+        }
+    }
+}
+
 /// The names of all test functions.
 fn test_names(files: &[(String, String)]) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();

@@ -298,6 +298,11 @@ fn pkg_config_finds_header_and_plugin_wherever_the_archive_lies() {
     fs::rename(&top, &moved).unwrap();
     fs::write(moved.join("main.cpp"), MAIN).unwrap();
     assert_eq!(sh(&moved, &commands), greeting());
+    let example = r#"export PKG_CONFIG_PATH="$PWD/lib/pkgconfig"
+        c++ -std=c++17 $(pkg-config --cflags vms_failover) -o example share/doc/vms_failover/examples/cpp/failover_host.cpp -ldl
+        ./example "$(pkg-config --variable=plugin vms_failover)" share/doc/vms_failover/examples/config/full.json "$(mktemp -d)""#;
+    let said = sh(&moved, example);
+    assert!(said.contains(VERSION) && said.contains("\"operation\":\"takeover\""), "the example in C++: {said}");
     let ask =
         |what: &str| sh(&moved, &format!("PKG_CONFIG_PATH=\"$PWD/lib/pkgconfig\" pkg-config {what} vms_failover"));
     assert_eq!(ask("--modversion").trim_end(), VERSION);

@@ -19,15 +19,18 @@ use super::tree::Tree;
 const TEXTS: [&str; 3] = ["licen", "copying", "notice"];
 /// The table of all of them.
 const TABLE: &str = "third-party.txt";
+const HEAD: &str = "\
+What is in the library beside its own code, and under which licences. Their texts lie in third-party, the sources, which are used
+unchanged, at the addresses.
+
+";
 
 /// Adds the texts of every crate in the library and of the standard library below `folder`.
 ///
 /// # Errors
 /// One has no text; the error names it and says what to do.
 pub fn add(tree: &mut Tree, folder: &str, metadata: &Metadata, toolchain: &Toolchain) -> Result<()> {
-    let mut table = String::from(
-        "What is in the library beside its own code, and under which licences. The texts lie in third-party, the\nsources, which are used unchanged, at the addresses.\n\n",
-    );
+    let mut table = String::from(HEAD);
     for package in linked(metadata, toolchain)? {
         let name = format!("{}-{}", package.name, package.version);
         for (file, text) in texts(package)? {
